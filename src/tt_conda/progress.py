@@ -1,0 +1,45 @@
+"""What long work shows: a bar on a terminal, one line per finished stage elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Messages go to standard error; standard output is for results."""
+
+
+class Stage:
+    """One bar. ``advance`` moves it, ``describe`` says what it is doing now."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, steps: float = 1) -> None:
+        """Move the bar by ``steps`` of its total."""
+        self._progress.advance(self._task, steps)
+
+    def describe(self, text: str) -> None:
+        """Show ``text`` behind the bar."""
+        self._progress.update(self._task, detail=text)
+
+    def total(self, total: float) -> None:
+        """Set the number of steps, where it becomes known late."""
+        self._progress.update(self._task, total=total)
+
+
+@contextmanager
+def stage(title: str, total: float | None = None) -> Iterator[Stage]:
+    """Show ``title`` while its body runs and how long it took (seconds) when it is done."""
+    start = time.monotonic()
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed:.0f}/{task.total}"),
+        TimeElapsedColumn(), TextColumn("[dim]{task.fields[detail]}"),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as progress:
+        yield Stage(progress, progress.add_task(title, total=total, detail=""))
+    console.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - start:.1f} s[/dim]")

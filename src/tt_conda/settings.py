@@ -1,0 +1,35 @@
+"""Folders and environment variables: the only reader of ``os.environ``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """The content-addressed cache: ``$TT_CONDA_CACHE``, else ``tt-conda`` in the user's cache folder."""
+    if override := os.environ.get("TT_CONDA_CACHE"):
+        return Path(override).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return (Path(base).expanduser() / "tt-conda").resolve()
+
+
+def project_dir() -> Path:
+    """The checkout whose ``recipes/`` are built: ``$TT_CONDA_PROJECT``, else the nearest one upwards."""
+    if override := os.environ.get("TT_CONDA_PROJECT"):
+        return Path(override).expanduser().resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "recipes").is_dir() and (folder / "variants.yaml").is_file():
+            return folder
+    return here
+
+
+def output_dir() -> Path:
+    """Where built packages go: ``output/`` of the project."""
+    return project_dir() / "output"
+
+
+def environ() -> dict[str, str]:
+    """A copy of this process's environment, for child processes."""
+    return dict(os.environ)
