@@ -1,0 +1,6 @@
+"""One shared object → facts, and the few changes that carving makes to it. Knows nothing of conda."""
+
+from tt_conda.elf.names import plain_soname, soname_stem
+from tt_conda.elf.read import Elf, ElfError, is_shared_object, read
+
+__all__ = ["Elf", "ElfError", "is_shared_object", "plain_soname", "read", "soname_stem"]

@@ -1,0 +1,40 @@
+"""Sonames and the hash that auditwheel puts into them."""
+
+from __future__ import annotations
+
+import re
+
+# auditwheel names a vendored copy ``<base>-<first 8 digits of its sha256>.<rest>``, cutting at the first dot:
+# libevent_core-2.1.so.7.0.1 becomes libevent_core-2-98f05372.1.so.7.0.1 (auditwheel/repair.py, copylib).
+_HASHED = re.compile(r"^(?P<base>[^./]+)-(?P<hash>[0-9a-f]{8})(?P<rest>\..*)$")
+
+
+def plain_soname(name: str) -> str:
+    """Return ``name`` without auditwheel's hash: ``libtracy-b842b7dc.so.0.10.0`` → ``libtracy.so.0.10.0``."""
+    match = _HASHED.match(name)
+    return match["base"] + match["rest"] if match else name
+
+
+def soname_stem(name: str) -> str:
+    """Return the part of a plain soname that a change of version leaves: ``libmpi.so.40.40.7`` → ``libmpi.so``."""
+    head, dot, _ = name.partition(".so")
+    return head + dot
+
+
+def version_of(name: str) -> tuple[str, ...]:
+    """Return the numbers behind ``.so``: ``libhwloc.so.15.4.1`` → ``("15", "4", "1")``."""
+    _, _, tail = name.partition(".so")
+    return tuple(part for part in tail.split(".") if part)
+
+
+def same_library(a: str, b: str) -> bool:
+    """Tell whether two plain names stand for one library: one's version numbers begin the other's.
+
+    ``libmpi.so.40.40.7`` and ``libmpi.so.40`` are one library, ``libssl.so.1.1`` and ``libssl.so.3`` are two.
+    An unversioned name (``libtracy.so``) is the link name of any version.
+    """
+    if soname_stem(a) != soname_stem(b):
+        return False
+    va, vb = version_of(a), version_of(b)
+    shorter = min(len(va), len(vb))
+    return va[:shorter] == vb[:shorter]
