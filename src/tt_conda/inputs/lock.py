@@ -1,0 +1,186 @@
+"""The lock file of inputs: what is wanted, and the exact files that satisfy it.
+
+It is TOML beside the recipe that uses it. ``[[want]]`` tables stand first and are written by people; ``[[wheel]]``
+and ``[[deb]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed order.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from tt_conda.errors import TtCondaError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Filename = Annotated[str, Field(pattern=r"^[^/\\\s]+$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Want(_Table):
+    """What a person wants pinned: a wheel for some Pythons, or a Debian package."""
+
+    wheel: str = ""
+    deb: str = ""
+    version: str = ""
+    """Exact version, a specifier (``>=2,<3``), or empty for the newest."""
+    python: tuple[str, ...] = ()
+    """Python versions; empty: one wheel for all of them."""
+    suite: str = ""
+    """Debian suite; empty: the first that the lock file names, else the machine's own."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Want:
+        if bool(self.wheel) == bool(self.deb):
+            raise ValueError("a want names either a wheel or a deb")
+        return self
+
+
+class Wheel(_Table):
+    """One wheel file."""
+
+    name: str
+    version: str
+    python: str = ""
+    """The Python it is for (``3.10``); empty for any."""
+    filename: Filename
+    size: int
+    sha256: Sha256
+
+
+class Deb(_Table):
+    """One Debian package file."""
+
+    name: str
+    version: str
+    suite: str = "bookworm"
+    filename: Filename
+    size: int
+    sha256: Sha256
+
+
+class Lock(_Table):
+    """A whole lock file."""
+
+    format: Literal[1] = 1
+    want: tuple[Want, ...] = ()
+    wheel: tuple[Wheel, ...] = ()
+    deb: tuple[Deb, ...] = ()
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> str:
+        """The file it was read from, for messages."""
+        return str(self._path) if self._path else "the lock file"
+
+
+def refresh_hint(path: Path | str) -> str:
+    """The way out of every problem with a lock file."""
+    return f"Refresh the pins: tt-conda lock-inputs {path}"
+
+
+def load(path: Path) -> Lock:
+    """Read a lock file."""
+    try:
+        lock = Lock.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise TtCondaError(f"{path}: there is no such lock file", refresh_hint(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TtCondaError(f"{path}: not valid TOML: {error}", refresh_hint(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TtCondaError(f"{path}: {where}: {first['msg']}", refresh_hint(path)) from error
+    lock._path = path
+    return lock
+
+
+def _table(kind: str, item: BaseModel) -> str:
+    lines = [f"[[{kind}]]"]
+    for key, value in item.model_dump().items():
+        if value in ("", ()):
+            continue
+        text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+        lines.append(f"{key} = {text}")
+    return "\n".join(lines) + "\n"
+
+
+def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
+    """A sort key in which numbers compare as numbers."""
+    parts = version.replace("-", ".").replace("+", ".").split(".")
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+
+
+def dumps(lock: Lock) -> str:
+    """The text of a lock file: wants in their own order, pins sorted."""
+    head = (
+        "# What is wanted stands first and is yours to edit; the pins below it are written by\n"
+        "# `tt-conda lock-inputs` on this file.\n"
+        f"format = {lock.format}\n"
+    )
+    blocks = [head, *(_table("want", want) for want in lock.want)]
+    wheels = sorted(lock.wheel, key=lambda w: (w.name, version_key(w.version), version_key(w.python)))
+    debs = sorted(lock.deb, key=lambda d: (d.name, d.version))
+    blocks += [_table("wheel", wheel) for wheel in wheels]
+    blocks += [_table("deb", deb) for deb in debs]
+    return "\n".join(blocks)
+
+
+def dump(lock: Lock, path: Path) -> None:
+    """Write a lock file, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(dumps(lock), encoding="utf-8")
+    part.replace(path)
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as the index compares it."""
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def find_wheels(
+    lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None
+) -> list[Wheel]:
+    """All pinned wheels that match; a wheel for any Python matches every ``python``."""
+    return [
+        wheel
+        for wheel in lock.wheel
+        if (name is None or canonical(wheel.name) == canonical(name))
+        and (version is None or wheel.version == version)
+        and (python is None or wheel.python in ("", python))
+    ]
+
+
+def _wanted(kind: str, **criteria: str | None) -> str:
+    return f"{kind} " + ", ".join(f"{key} {value}" for key, value in criteria.items() if value is not None)
+
+
+def find_wheel(
+    lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None
+) -> Wheel:
+    """The one pinned wheel that matches."""
+    found = find_wheels(lock, name, version, python)
+    if len(found) != 1:
+        wanted = _wanted("wheel", name=name, version=version, python=python)
+        problem = "no" if not found else f"{len(found)} pins (" + ", ".join(w.filename for w in found) + ") for"
+        raise TtCondaError(f"{lock.path}: {problem} {wanted}", refresh_hint(lock.path))
+    return found[0]
+
+
+def find_deb(lock: Lock, name: str) -> Deb:
+    """The one pinned Debian package of that name."""
+    found = [deb for deb in lock.deb if deb.name == name]
+    if len(found) != 1:
+        raise TtCondaError(f"{lock.path}: {len(found)} pins for deb {name}", refresh_hint(lock.path))
+    return found[0]

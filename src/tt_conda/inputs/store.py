@@ -1,0 +1,129 @@
+"""The content-addressed store of downloaded inputs: ``inputs/<sha256>/<file name>`` in the cache folder."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tt_conda import settings
+from tt_conda.errors import TtCondaError
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk (or quota, or file size limit) below ``folder`` into an error with a way out."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EFBIG: "the file size limit (ulimit -f) is too small",
+            errno.EROFS: "the file system is read-only",
+            errno.EACCES: "it may not be written to",
+        }
+        if error.errno in reasons:
+            raise TtCondaError(
+                f"{folder}: {reasons[error.errno]}",
+                "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk, and run the command again.",
+            ) from error
+        raise
+
+
+def _identity(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files by sha256. What ``get`` returns has been verified: by hash once, by size, time and inode after."""
+
+    folder: Path
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store in the cache folder."""
+        return cls(settings.cache_dir() / "inputs")
+
+    def path(self, sha256: str, filename: str) -> Path:
+        """Where a file stands or would stand."""
+        if Path(filename).name != filename or filename in ("", ".", ".."):
+            raise TtCondaError(f"{filename!r} is not a file name", "Correct it in the lock file.")
+        return self.folder / sha256[:2] / sha256 / filename
+
+    def get(self, sha256: str, filename: str, size: int | None = None) -> Path | None:
+        """The verified file, or None where it is missing or was damaged (then it is removed)."""
+        path = self.path(sha256, filename)
+        mark = path.parent / ".verified"
+        try:
+            identity = _identity(path)
+        except OSError:
+            return None
+        if size is None or identity[0] == size:
+            with suppress(OSError, ValueError):
+                if json.loads(mark.read_text()) == identity:
+                    return path
+            if sha256_of(path) == sha256:
+                with suppress(OSError):
+                    self._mark(path)
+                return path
+        shutil.rmtree(path.parent, ignore_errors=True)
+        return None
+
+    def put(self, source: Path, sha256: str, filename: str | None = None) -> Path:
+        """Take ``source`` in under ``sha256``, which must be its hash; atomic. The source may be moved."""
+        target = self.path(sha256, filename or source.name)
+        got = sha256_of(source)
+        if got != sha256:
+            raise TtCondaError(f"{source.name}: expected sha256 {sha256}, got {got}")
+        with disk_errors(self.folder):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                source.replace(target)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EACCES, errno.EPERM):
+                    raise
+                handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+                try:
+                    with source.open("rb") as reader, os.fdopen(handle, "wb") as writer:
+                        shutil.copyfileobj(reader, writer, 1 << 20)
+                    Path(temporary).replace(target)
+                except BaseException:
+                    Path(temporary).unlink(missing_ok=True)
+                    raise
+            self._mark(target)
+        return target
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A temporary folder on the store's own disk, for downloads that are then ``put``."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _mark(self, path: Path) -> None:
+        part = path.parent / f".verified-{os.getpid()}"
+        part.write_text(json.dumps(_identity(path)))
+        part.replace(path.parent / ".verified")

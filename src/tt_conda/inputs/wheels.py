@@ -1,0 +1,192 @@
+"""Wheels from the package index, by the machine's own pip, into the store."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tt_conda import settings
+from tt_conda.errors import TtCondaError
+from tt_conda.inputs.lock import Wheel, refresh_hint
+from tt_conda.inputs.store import Store, disk_errors, sha256_of
+from tt_conda.progress import Stage
+
+ANY_PYTHON = "3.12"
+"""The Python that wheels for any Python are asked for with."""
+
+_GLIBCS = range(39, 4, -1)
+_PLATFORMS = [
+    *(f"manylinux_2_{minor}_x86_64" for minor in _GLIBCS),
+    "manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64",
+]  # fmt: skip
+_LARGE = 8 << 20
+"""From this size on a wheel gets a pip process of its own, so that large downloads run side by side."""
+
+
+def pip_command(*arguments: str) -> list[str]:
+    """A quiet call of this interpreter's pip, configured as the machine configures it."""
+    return [
+        sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input", "--progress-bar", "off",
+    ]  # fmt: skip
+
+
+def target_arguments(python: str) -> list[str]:
+    """The pip options that ask for linux-64 wheels of ``python``, whatever runs pip."""
+    python = python or ANY_PYTHON
+    abi = "cp" + python.replace(".", "")
+    arguments = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--implementation", "cp"]
+    for tag in (abi, "abi3", "none"):
+        arguments += ["--abi", tag]
+    for platform in _PLATFORMS:
+        arguments += ["--platform", platform]
+    return arguments
+
+
+def run_pip(command: Sequence[str], what: str) -> str:
+    """Run pip and return its output; a failure shows its last lines."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        stdin=subprocess.DEVNULL, env=settings.environ(), check=False,
+    )  # fmt: skip
+    if done.returncode == 0:
+        return done.stdout
+    if "No module named pip" in done.stdout:
+        raise TtCondaError(
+            f"{sys.executable} has no pip, which fetches {what}", f"Install it: {sys.executable} -m ensurepip"
+        )
+    noise = re.compile(r"^(Looking in |Location |.*\bis ignored\b|\[notice\]|\s*$)")
+    lines = [line for line in done.stdout.splitlines() if not noise.match(line)]
+    tail = "\n".join("  pip: " + line for line in lines[-8:])
+    if "No space left on device" in done.stdout:
+        raise TtCondaError(
+            f"{settings.cache_dir()}: the disk is full while fetching {what}\n{tail}",
+            "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk.",
+        )
+    raise PipFailed(what, tail, done.stdout)
+
+
+class PipFailed(TtCondaError):
+    """pip ended with an error that it explains itself."""
+
+    def __init__(self, what: str, tail: str, output: str) -> None:
+        super().__init__(
+            f"pip could not fetch {what}:\n{tail}",
+            "Check the network and pip's configuration (`pip config list`), then run the command again.",
+        )
+        self.output = output
+
+
+def wrong_hash(label: str, expected: str, got: str, lock: str = "FILE") -> TtCondaError:
+    """The error for a file that is not the pinned one."""
+    return TtCondaError(
+        f"{label}: wrong hash\n  expected sha256 {expected}\n  got      sha256 {got}",
+        "Nothing of it was used. Either the index serves another file than the one pinned, or the pin is wrong: "
+        "compare both with the project's page, then " + refresh_hint(lock)[0].lower() + refresh_hint(lock)[1:],
+    )
+
+
+def _label(entry: Wheel) -> str:
+    return f"{entry.filename} ({entry.name} {entry.version})"
+
+
+def _translate(error: PipFailed, entries: Sequence[Wheel]) -> TtCondaError:
+    """Pip's complaints about hashes and missing files, said of our entries."""
+    pattern = r"(\S+?)==(\S+).*?\n\s*Expected sha256 ([0-9a-f]{64})\s+Got\s+([0-9a-f]{64})"
+    for _, _, expected, got in re.findall(pattern, error.output):
+        for entry in entries:
+            if entry.sha256 == expected:
+                return wrong_hash(_label(entry), expected, got)
+    if match := re.search(r"No matching distribution found for ([^=\s]+)==", error.output):
+        for entry in entries:
+            if entry.name.lower() == match[1].lower():
+                return TtCondaError(
+                    f"{_label(entry)}: the package index has no such file\n" + error.what.split("\n", 1)[-1],
+                    "The network may be down (see pip's lines), or the file was withdrawn: "
+                    "tt-conda lock-inputs FILE pins what is there now.",
+                )
+    return error
+
+
+def _download(store: Store, python: str, entries: Sequence[Wheel], progress: Stage | None) -> None:
+    what = entries[0].filename if len(entries) == 1 else f"{len(entries)} wheels"
+    with store.scratch() as folder:
+        requirements = folder / "requirements.txt"
+        got = folder / "wheels"
+        with disk_errors(store.folder):
+            requirements.write_text("".join(f"{e.name}=={e.version} --hash=sha256:{e.sha256}\n" for e in entries))
+        command = pip_command(
+            "download", "--require-hashes", *target_arguments(python), "--dest", str(got), "-r", str(requirements)
+        )
+        try:
+            run_pip(command, what)
+        except PipFailed as error:
+            raise _translate(error, entries) from error
+        for entry in entries:
+            file = got / entry.filename
+            if not file.is_file():
+                raise TtCondaError(
+                    f"{_label(entry)}: pip downloaded another file ("
+                    + ", ".join(sorted(p.name for p in got.iterdir())[:5]) + ")",
+                    refresh_hint("FILE"),
+                )  # fmt: skip
+            digest = sha256_of(file)
+            if digest != entry.sha256:
+                raise wrong_hash(_label(entry), entry.sha256, digest)
+            store.put(file, entry.sha256)
+            if progress:
+                progress.advance()
+
+
+def _batches(entries: Sequence[Wheel]) -> list[tuple[str, list[Wheel]]]:
+    """Groups that one pip call can fetch: one Python, each name once; large wheels alone, largest first."""
+    alone = sorted((e for e in entries if e.size >= _LARGE), key=lambda e: -e.size)
+    batches: list[tuple[str, list[Wheel]]] = [(e.python, [e]) for e in alone]
+    small: list[tuple[str, dict[str, Wheel]]] = []
+    for entry in entries:
+        if entry.size >= _LARGE:
+            continue
+        for python, members in small:
+            if python == entry.python and entry.name.lower() not in members:
+                members[entry.name.lower()] = entry
+                break
+        else:
+            small.append((entry.python, {entry.name.lower(): entry}))
+    return batches + [(python, list(members.values())) for python, members in small]
+
+
+def fetch_all(
+    entries: Collection[Wheel], progress: Stage | None = None, store: Store | None = None
+) -> dict[str, Path]:
+    """Every wheel by its sha256, from the store or downloaded; several downloads run at once."""
+    store = store or Store.default()
+    unique = {entry.sha256: entry for entry in entries}
+    found: dict[str, Path] = {}
+    missing: list[Wheel] = []
+    for sha256, entry in unique.items():
+        if path := store.get(sha256, entry.filename, entry.size):
+            found[sha256] = path
+            if progress:
+                progress.advance()
+        else:
+            missing.append(entry)
+    if missing:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            jobs = [pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)]
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        for entry in missing:
+            found[entry.sha256] = store.path(entry.sha256, entry.filename)
+    return found
+
+
+def fetch_wheel(entry: Wheel, store: Store | None = None) -> Path:
+    """One wheel, from the store or downloaded."""
+    return fetch_all([entry], store=store)[entry.sha256]

@@ -1,0 +1,103 @@
+"""Wheels as zip files: opened with a clear error, unpacked without trusting their member names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from tt_conda.errors import TtCondaError
+
+_FETCH_AGAIN = "Delete the file and fetch it again; if the index serves it like this, report it there."
+
+
+def _refuse(archive: str, member: str, why: str) -> TtCondaError:
+    return TtCondaError(
+        f"{archive}: member {member!r} {why}",
+        "Nothing of this wheel was unpacked. It did not come from an honest build: check where it is from.",
+    )
+
+
+def safe_members(zf: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """All members of ``zf`` after checking that none can be written outside the folder it is unpacked to."""
+    archive = Path(zf.filename).name if zf.filename else "zip file"
+    seen: set[str] = set()
+    members = zf.infolist()
+    for info in members:
+        # ``filename`` is cut at a NUL and has its separators normalised: what stands in the file is judged
+        name = info.orig_filename
+        parts = PurePosixPath(name).parts
+        if "\0" in name:
+            raise _refuse(archive, name, "has a NUL byte in its name")
+        if "\\" in name:
+            raise _refuse(archive, name, "has a backslash in its name")
+        if name.startswith("/") or (len(name) > 1 and name[1] == ":" and name[0].isalpha()):
+            raise _refuse(archive, name, "has an absolute name")
+        if not parts or ".." in parts:
+            raise _refuse(archive, name, "escapes the folder it is unpacked to")
+        mode = info.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _refuse(archive, name, "is a symbolic link or a special file")
+        key = "/".join(parts)
+        if key in seen and not info.is_dir():
+            raise _refuse(archive, name, "is there twice")
+        seen.add(key)
+    return members
+
+
+def open_wheel(path: Path) -> zipfile.ZipFile:
+    """Open a wheel; a truncated or foreign file is named in the error."""
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise TtCondaError(f"{path}: there is no such file", "Check the path.") from None
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise TtCondaError(f"{path}: not a readable wheel ({error}), perhaps truncated", _FETCH_AGAIN) from error
+
+
+def extract(
+    zf: zipfile.ZipFile, dest: Path, rename: Callable[[str], str | None] | None = None
+) -> list[Path]:
+    """Unpack the checked members of ``zf`` below ``dest``, their CRCs verified; returns the files written.
+
+    ``rename`` maps a member's name to its path below ``dest``, or to None to leave it out.
+    """
+    archive = zf.filename or "zip file"
+    members = safe_members(zf)
+    written: list[Path] = []
+    made: set[Path] = set()
+    for info in members:
+        if info.is_dir():
+            continue
+        name = rename(info.filename) if rename else info.filename
+        if name is None:
+            continue
+        target = dest / name
+        if target.parent not in made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
+        try:
+            with zf.open(info) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            target.unlink(missing_ok=True)
+            raise TtCondaError(f"{archive}: member {info.filename!r} is damaged ({error})", _FETCH_AGAIN) from error
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise TtCondaError(
+                f"{target}: {os.strerror(error.errno) if error.errno else error}",
+                f"Free space in {dest}, or set TMPDIR to a larger disk.",
+            ) from error
+        target.chmod(0o755 if (info.external_attr >> 16) & 0o111 else 0o644)
+        written.append(target)
+    return written
+
+
+def unpack_wheel(path: Path, dest: Path) -> list[Path]:
+    """Open, check and unpack a whole wheel."""
+    with open_wheel(path) as zf:
+        return extract(zf, dest)
