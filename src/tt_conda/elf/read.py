@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,7 +111,9 @@ class _Image:
     def __enter__(self) -> _Image:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.data.close()
 
     def unpack(self, form: str, offset: int) -> tuple[int, ...]:
@@ -207,7 +210,9 @@ class _Image:
                 offset = start + (size + 3 & ~3)
         return None
 
-    def _version_needs(self, values: dict[int, int], segments: list[Segment], text) -> dict[str, tuple[str, ...]]:  # type: ignore[no-untyped-def]
+    def _version_needs(
+        self, values: dict[int, int], segments: list[Segment], text: Callable[[int], str]
+    ) -> dict[str, tuple[str, ...]]:
         needs: dict[str, tuple[str, ...]] = {}
         if DT_VERNEED not in values:
             return needs
@@ -237,7 +242,9 @@ class _Image:
             raise ElfError(f"{self.path}: the symbol table leaves the file")
         base, size = elf.strtab
         strings = self.data[base : base + size]
-        defined, undefined, weak = set(), set(), set()
+        defined: set[str] = set()
+        undefined: set[str] = set()
+        weak: set[str] = set()
         for name, info, _, section, _, _ in struct.iter_unpack("<IBBHQQ", table):
             binding = info >> 4
             if not name or binding == 0:  # STB_LOCAL
@@ -248,6 +255,36 @@ class _Image:
             if binding == 2:  # STB_WEAK
                 weak.add(text)
         return Symbols(frozenset(defined), frozenset(undefined), frozenset(weak))
+
+    def references(self, elf: Elf) -> set[int]:
+        values = {entry.tag: entry.value for entry in elf.entries}
+        found = {e.value for e in elf.entries if e.tag in (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH)}
+        _, _, segments = self.segments()
+        if DT_SYMTAB in values:
+            start = self.to_offset(values[DT_SYMTAB], segments)
+            count = self._symbol_count(values, segments, start)
+            found.update(row[0] for row in struct.iter_unpack("<I20x", self.data[start : start + 24 * count]))
+        for tag, number, name_at, aux_at, aux_name, aux_form in (
+            (DT_VERNEED, DT_VERNEEDNUM, 4, 8, 8, "<IHHII"),
+            (DT_VERDEF, DT_VERDEFNUM, None, 12, 0, "<II"),
+        ):
+            if tag not in values:
+                continue
+            offset = self.to_offset(values[tag], segments)
+            for _ in range(values.get(number, 0)):
+                (count,) = self.unpack("<H", offset + (2 if tag == DT_VERNEED else 6))
+                if name_at is not None:
+                    found.add(self.unpack("<I", offset + name_at)[0])
+                (aux,) = self.unpack("<I", offset + aux_at)
+                at = offset + aux
+                for _ in range(count):
+                    found.add(self.unpack("<I", at + aux_name)[0])
+                    at += self.unpack(aux_form, at)[-1]
+                (following,) = self.unpack("<I", offset + aux_at + 4)
+                if not following:
+                    break
+                offset += following
+        return found
 
     def _symbol_count(self, values: dict[int, int], segments: list[Segment], start: int) -> int:
         if DT_HASH in values:
@@ -275,6 +312,16 @@ def read(path: Path) -> Elf:
     """
     with _Image(path) as image:
         return image.facts()
+
+
+def string_references(elf: Elf) -> set[int]:
+    """Every offset into .dynstr that the dynamic section, the symbols or the version tables point to.
+
+    Raises:
+        ElfError: a table leaves the file.
+    """
+    with _Image(elf.path) as image:
+        return image.references(elf)
 
 
 def is_shared_object(path: Path) -> bool:
