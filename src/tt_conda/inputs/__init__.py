@@ -1,0 +1,1 @@
+"""Wheels and Debian packages: pinned in lock files, fetched once into a store, verified each time."""

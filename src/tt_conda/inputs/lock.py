@@ -1,7 +1,7 @@
 """The lock file of inputs: what is wanted, and the exact files that satisfy it.
 
-It is TOML beside the recipe that uses it. ``[[want]]`` tables stand first and are written by people; ``[[wheel]]``
-and ``[[deb]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed order.
+It is TOML beside the recipe that uses it. ``[[want]]`` tables stand first and are written by people;
+``[[wheel]]`` and ``[[deb]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tt_conda.errors import TtCondaError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Filename = Annotated[str, Field(pattern=r"^[^/\\\s]+$")]
@@ -173,7 +173,8 @@ def find_wheel(
     found = find_wheels(lock, name, version, python)
     if len(found) != 1:
         wanted = _wanted("wheel", name=name, version=version, python=python)
-        problem = "no" if not found else f"{len(found)} pins (" + ", ".join(w.filename for w in found) + ") for"
+        files = ", ".join(wheel.filename for wheel in found)
+        problem = f"{len(found)} pins ({files}) for" if found else "no"
         raise TtCondaError(f"{lock.path}: {problem} {wanted}", refresh_hint(lock.path))
     return found[0]
 

@@ -42,7 +42,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if error.errno in reasons:
             raise TtCondaError(
                 f"{folder}: {reasons[error.errno]}",
-                "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk, and run the command again.",
+                "Free space there, or set TT_CONDA_CACHE to a larger disk, and run the command again.",
             ) from error
         raise
 
@@ -54,7 +54,7 @@ def _identity(path: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class Store:
-    """Files by sha256. What ``get`` returns has been verified: by hash once, by size, time and inode after."""
+    """Files by sha256. What ``get`` returns has been verified: by hash once, then by size, time, inode."""
 
     folder: Path
 

@@ -15,8 +15,8 @@ from tt_conda.inputs.lock import Wheel, refresh_hint
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
 
-ANY_PYTHON = "3.12"
-"""The Python that wheels for any Python are asked for with."""
+ANY_PYTHON = "3.10"
+"""The Python that wheels for any Python are asked for with: the oldest that is supported."""
 
 _GLIBCS = range(39, 4, -1)
 _PLATFORMS = [
@@ -30,7 +30,8 @@ _LARGE = 8 << 20
 def pip_command(*arguments: str) -> list[str]:
     """A quiet call of this interpreter's pip, configured as the machine configures it."""
     return [
-        sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input", "--progress-bar", "off",
+        sys.executable, "-m", "pip", *arguments,
+        "--disable-pip-version-check", "--no-input", "--progress-bar", "off",
     ]  # fmt: skip
 
 
@@ -84,8 +85,8 @@ def wrong_hash(label: str, expected: str, got: str, lock: str = "FILE") -> TtCon
     """The error for a file that is not the pinned one."""
     return TtCondaError(
         f"{label}: wrong hash\n  expected sha256 {expected}\n  got      sha256 {got}",
-        "Nothing of it was used. Either the index serves another file than the one pinned, or the pin is wrong: "
-        "compare both with the project's page, then " + refresh_hint(lock)[0].lower() + refresh_hint(lock)[1:],
+        "Nothing of it was used. Either the index serves another file than the one pinned, or the pin is wrong:\n"
+        "compare both with the project's page first. " + refresh_hint(lock),
     )
 
 
@@ -117,9 +118,12 @@ def _download(store: Store, python: str, entries: Sequence[Wheel], progress: Sta
         requirements = folder / "requirements.txt"
         got = folder / "wheels"
         with disk_errors(store.folder):
-            requirements.write_text("".join(f"{e.name}=={e.version} --hash=sha256:{e.sha256}\n" for e in entries))
+            requirements.write_text(
+                "".join(f"{entry.name}=={entry.version} --hash=sha256:{entry.sha256}\n" for entry in entries)
+            )
+        target = target_arguments(python)
         command = pip_command(
-            "download", "--require-hashes", *target_arguments(python), "--dest", str(got), "-r", str(requirements)
+            "download", "--require-hashes", *target, "--dest", str(got), "-r", str(requirements)
         )
         try:
             run_pip(command, what)
@@ -175,7 +179,9 @@ def fetch_all(
             missing.append(entry)
     if missing:
         with ThreadPoolExecutor(max_workers=4) as pool:
-            jobs = [pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)]
+            jobs = [
+                pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)
+            ]
             try:
                 for job in jobs:
                     job.result()

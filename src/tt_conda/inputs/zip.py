@@ -56,7 +56,8 @@ def open_wheel(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError:
         raise TtCondaError(f"{path}: there is no such file", "Check the path.") from None
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise TtCondaError(f"{path}: not a readable wheel ({error}), perhaps truncated", _FETCH_AGAIN) from error
+        what = f"{path}: not a readable wheel ({error}), perhaps truncated"
+        raise TtCondaError(what, _FETCH_AGAIN) from error
 
 
 def extract(
@@ -85,7 +86,8 @@ def extract(
                 shutil.copyfileobj(source, sink, 1 << 20)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             target.unlink(missing_ok=True)
-            raise TtCondaError(f"{archive}: member {info.filename!r} is damaged ({error})", _FETCH_AGAIN) from error
+            what = f"{archive}: member {info.filename!r} is damaged ({error})"
+            raise TtCondaError(what, _FETCH_AGAIN) from error
         except OSError as error:
             target.unlink(missing_ok=True)
             raise TtCondaError(

@@ -1,0 +1,178 @@
+"""Debian packages from the archive, by the machine's own apt and without root, into the store."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+from tt_conda import settings
+from tt_conda.errors import TtCondaError
+from tt_conda.inputs.lock import Deb, refresh_hint
+from tt_conda.inputs.store import Store, disk_errors, sha256_of
+from tt_conda.progress import Stage
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", cwd=cwd,
+            stdin=subprocess.DEVNULL, env={**settings.environ(), "LC_ALL": "C.UTF-8"}, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise TtCondaError(
+            f"{command[0]} is not on this machine: the embedded channel takes libraries from Debian's archive",
+            "Use Debian (or a container of it), or build with conda-forge: tt-conda build --channel conda-forge.",
+        ) from None
+
+
+def _tail(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "Err:", "W:"))]
+    return "".join(f"\n  apt: {line}" for line in lines[-6:])
+
+
+def _sources(suite: str, options: Sequence[str] = ()) -> list[str]:
+    """Source lines for ``suite``, of the mirrors that this machine uses."""
+    form = "$(CREATED_BY)\t$(ORIGIN)\t$(CODENAME)\t$(RELEASE)\t$(COMPONENT)\t$(REPO_URI)"
+    done = _run(["apt-get", "indextargets", *options, "--format", form])
+    trust = f"[signed-by={_KEYRING}] " if _KEYRING.is_file() else ""
+    exact: dict[str, None] = {}
+    mirrors: dict[str, None] = {}
+    for line in done.stdout.splitlines():
+        created, origin, codename, release, component, uri = line.split("\t")
+        if created != "Packages" or origin != "Debian" or component != "main":
+            continue
+        if codename == suite or codename.startswith(f"{suite}-"):
+            exact[f"deb {trust}{uri} {release} main"] = None
+        elif "-" not in codename:
+            mirrors[f"deb {trust}{uri} {suite} main"] = None
+    return list(exact or mirrors)
+
+
+class Archive:
+    """One suite of Debian's archive, its lists in the cache folder and not in the machine's."""
+
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        self.folder = settings.cache_dir() / "apt" / suite
+        self.options = [
+            "-o", f"Dir::State::Lists={self.folder}/lists",
+            "-o", f"Dir::Cache={self.folder}/cache",
+            "-o", f"Dir::Etc::SourceList={self.folder}/sources.list",
+            "-o", "Dir::Etc::SourceParts=/dev/null",
+            "-o", "APT::Get::List-Cleanup=false",
+            "-o", "Acquire::Languages=none",
+            "-o", "Acquire::Retries=3",
+            "-o", "Debug::NoLocking=true",
+            "-q",
+        ]  # fmt: skip
+        self._updated = False
+
+    def update(self) -> None:
+        """Fetch the lists (once per process)."""
+        if self._updated:
+            return
+        with disk_errors(self.folder):
+            for part in ("lists/partial", "cache/archives/partial"):
+                (self.folder / part).mkdir(parents=True, exist_ok=True)
+            sources = _sources(self.suite)
+            if not sources:  # a machine whose own lists were deleted, as in images: read its sources into ours
+                own = ["-o", f"Dir::State::Lists={self.folder}/lists", "-o", f"Dir::Cache={self.folder}/cache"]
+                _run(["apt-get", "update", "-q", "-o", "Debug::NoLocking=true", *own])
+                sources = _sources(self.suite, own)
+            if not sources:
+                raise TtCondaError(
+                    f"apt's sources name no mirror of Debian's archive ({self.suite} is needed)",
+                    "Add one to /etc/apt/sources.list.d, or build with conda-forge: "
+                    "tt-conda build --channel conda-forge.",
+                )
+            (self.folder / "sources.list").write_text("\n".join(sources) + "\n")
+        done = _run(["apt-get", "update", *self.options])
+        if done.returncode:
+            raise TtCondaError(
+                f"apt-get could not fetch the package lists of {self.suite}:{_tail(done)}",
+                "Check the network and apt's configuration, then run the command again.",
+            )
+        self._updated = True
+
+    def candidates(self, names: Collection[str]) -> dict[str, str]:
+        """The version that the archive has of each package."""
+        self.update()
+        done = _run(["apt-cache", *self.options[:-1], "madison", *sorted(names)])
+        found: dict[str, str] = {}
+        for line in done.stdout.splitlines():
+            fields = [field.strip() for field in line.split("|")]
+            if len(fields) == 3 and "Packages" in fields[2]:
+                found.setdefault(fields[0], fields[1])  # madison prints the newest first
+        if missing := sorted(set(names) - set(found)):
+            raise TtCondaError(f"{self.suite} has no package {', '.join(missing)}", "Correct the name in the lock.")
+        return found
+
+    def download(self, packages: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """Download ``name=version`` packages into ``folder``."""
+        self.update()
+        return _run(["apt-get", "download", *self.options, *packages], cwd=folder)
+
+
+def _label(entry: Deb) -> str:
+    return f"{entry.name} {entry.version} ({entry.suite})"
+
+
+def _download(store: Store, archive: Archive, entries: Sequence[Deb], progress: Stage | None) -> None:
+    with store.scratch() as folder:
+        folder.chmod(0o755)
+        done = archive.download([f"{entry.name}={entry.version}" for entry in entries], folder)
+        if "No space left on device" in done.stderr + done.stdout:
+            raise TtCondaError(
+                f"{folder.parent}: the disk is full", "Free space there, or set TT_CONDA_CACHE to a larger disk."
+            )
+        gone = re.findall(r"Version '([^']+)' for '([^']+)' was not found", done.stderr)
+        if gone:
+            listed = ", ".join(f"{name} {version}" for version, name in gone)
+            raise TtCondaError(
+                f"{listed}: no longer in the archive of {archive.suite} (superseded by a newer version)",
+                refresh_hint("FILE (the lock file that names it)"),
+            )
+        files = {unquote(path.name): path for path in folder.glob("*.deb")}
+        for entry in entries:
+            file = files.get(f"{entry.name}_{entry.version}_amd64.deb") or files.get(
+                f"{entry.name}_{entry.version}_all.deb"
+            )
+            if file is None:
+                raise TtCondaError(
+                    f"apt-get could not fetch {_label(entry)}:{_tail(done)}",
+                    "Check the network and apt's configuration, then run the command again.",
+                )
+            digest = sha256_of(file)
+            if digest != entry.sha256:
+                raise TtCondaError(
+                    f"{_label(entry)}: wrong hash\n  expected sha256 {entry.sha256}\n  got      sha256 {digest}",
+                    "Nothing of it was used. Compare with the archive, then " + refresh_hint("FILE"),
+                )
+            store.put(file, entry.sha256, entry.filename)
+            if progress:
+                progress.advance()
+
+
+def fetch_debs(
+    entries: Collection[Deb], progress: Stage | None = None, store: Store | None = None
+) -> dict[str, Path]:
+    """Every package by its sha256, from the store or downloaded; apt runs only where something is missing."""
+    store = store or Store.default()
+    found: dict[str, Path] = {}
+    missing: dict[str, list[Deb]] = {}
+    for sha256, entry in {entry.sha256: entry for entry in entries}.items():
+        if path := store.get(sha256, entry.filename, entry.size):
+            found[sha256] = path
+            if progress:
+                progress.advance()
+        else:
+            missing.setdefault(entry.suite, []).append(entry)
+    for suite, wanted in missing.items():
+        _download(store, Archive(suite), wanted, progress)
+        found.update({entry.sha256: store.path(entry.sha256, entry.filename) for entry in wanted})
+    return found

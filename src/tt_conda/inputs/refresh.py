@@ -1,0 +1,102 @@
+"""``tt-conda lock-inputs FILE``: resolve what a lock file wants and pin what is there now."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tt_conda.errors import TtCondaError
+from tt_conda.inputs.debian import Archive
+from tt_conda.inputs.lock import Deb, Lock, Want, Wheel, dump, load
+from tt_conda.inputs.store import Store, sha256_of
+from tt_conda.inputs.wheels import pip_command, run_pip, target_arguments
+
+SUITE = "bookworm"
+
+
+def _requirement(want: Want) -> str:
+    version = want.version
+    if version and version[0].isdigit():
+        version = f"=={version}"
+    return f"{want.wheel}{version}"
+
+
+def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
+    pins: list[Wheel] = []
+    with store.scratch() as folder:
+        command = pip_command(
+            "download", *target_arguments(python), "--dest", str(folder), *(_requirement(want) for want in wants)
+        )
+        run_pip(command, ", ".join(_requirement(want) for want in wants))
+        for file in sorted(folder.glob("*.whl")):
+            name, version = file.name.split("-")[:2]
+            wanted = {want.wheel.lower().replace("-", "_").replace(".", "_"): want for want in wants}
+            want = wanted[name.lower().replace(".", "_")]
+            size, sha256 = file.stat().st_size, sha256_of(file)
+            pins.append(
+                Wheel(
+                    name=want.wheel, version=version, python=python, filename=file.name, size=size, sha256=sha256
+                )
+            )
+            store.put(file, sha256)
+    return pins
+
+
+def _pin_debs(store: Store, suite: str, names: list[str]) -> list[Deb]:
+    archive = Archive(suite)
+    versions = archive.candidates(names)
+    pins: list[Deb] = []
+    with store.scratch() as folder:
+        folder.chmod(0o755)
+        done = archive.download([f"{name}={versions[name]}" for name in names], folder)
+        for name in names:
+            files = list(folder.glob(f"{name}_*.deb"))
+            if len(files) != 1:
+                raise TtCondaError(f"apt-get could not fetch {name} {versions[name]}:\n{done.stderr[-800:]}")
+            size, sha256 = files[0].stat().st_size, sha256_of(files[0])
+            filename = files[0].name
+            pins.append(
+                Deb(name=name, version=versions[name], suite=suite, filename=filename, size=size, sha256=sha256)
+            )
+            store.put(files[0], sha256, filename)
+    return pins
+
+
+def _rounds(wants: list[Want]) -> list[list[Want]]:
+    """Groups in which every name stands once (pip takes one version per call)."""
+    rounds: list[dict[str, Want]] = []
+    for want in wants:
+        for group in rounds:
+            if want.wheel not in group:
+                group[want.wheel] = want
+                break
+        else:
+            rounds.append({want.wheel: want})
+    return [list(group.values()) for group in rounds]
+
+
+def refresh(path: Path) -> Lock:
+    """Resolve every ``[[want]]`` of a lock file again and rewrite the file; returns the new pins."""
+    lock = load(path)
+    store = Store.default()
+    by_python: dict[str, list[Want]] = {}
+    by_suite: dict[str, list[str]] = {}
+    for want in lock.want:
+        if want.deb:
+            by_suite.setdefault(want.suite or SUITE, []).append(want.deb)
+        for python in want.python or ("",) if want.wheel else ():
+            by_python.setdefault(python, []).append(want)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        wheels = [
+            pool.submit(_pin_wheels, store, python, group)
+            for python, wants in by_python.items()
+            for group in _rounds(wants)
+        ]
+        debs = [pool.submit(_pin_debs, store, suite, names) for suite, names in by_suite.items()]
+        fresh = Lock(
+            want=lock.want,
+            wheel=tuple(pin for job in wheels for pin in job.result()),
+            deb=tuple(pin for job in debs for pin in job.result()),
+        )
+    dump(fresh, path)
+    return fresh
