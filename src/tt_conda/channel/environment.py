@@ -1,0 +1,110 @@
+"""Environments: solved and installed by py-rattler from one or more channels, run without any conda program."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import rattler
+from rattler import Gateway, MatchSpec, RepoDataRecord, SourceConfig, VirtualPackage
+from rattler.exceptions import (
+    FetchRepoDataError,
+    GatewayError,
+    InvalidMatchSpecError,
+    SolverError,
+)
+
+from tt_conda.channel import lockfile
+from tt_conda.channel import prefix as prefixes
+from tt_conda.channel.places import channel_url, local_path
+from tt_conda.channel.shell import run, shell
+from tt_conda.errors import TtCondaError
+from tt_conda.settings import cache_dir
+
+__all__ = ["install", "run", "shell", "solve"]
+
+
+def solve(
+    specs: Sequence[str], channels: Sequence[str | Path], locked: Sequence[RepoDataRecord] | None = None
+) -> list[RepoDataRecord]:
+    """The packages that satisfy ``specs`` on this machine, in order of installation; ``locked`` are preferred.
+
+    Channels come in order of priority (strict). Raises TtCondaError with the solver's own explanation.
+    """
+    urls = [channel_url(channel) for channel in channels]
+    _parsed(specs)
+    fresh = {url: SourceConfig(cache_action="no-cache") for url in urls if url.startswith("file:")}
+    gateway = Gateway(cache_dir=cache_dir() / "repodata", per_channel_config=fresh)
+    try:
+        solution = asyncio.run(rattler.solve(
+            urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(),
+            locked_packages=_still_there(locked or ()),
+        ))  # fmt: skip
+        return RepoDataRecord.sort_topologically(list(solution))  # type: ignore[return-value]
+    except SolverError as error:
+        raise TtCondaError(
+            f"{', '.join(specs)} cannot be installed here.\n{str(error).strip()}",
+            f"Searched: {', '.join(urls)}. Loosen a version, build what is missing (`tt-conda build`), or add a"
+            " --channel.",
+        ) from error
+    except (GatewayError, FetchRepoDataError, OSError) as error:
+        raise TtCondaError(
+            f"A channel cannot be read ({', '.join(urls)}):\n{error}", "Check its name and the network."
+        ) from error
+
+
+def install(
+    specs: Sequence[str], prefix: Path, channels: Sequence[str | Path], frozen: Path | None = None
+) -> list[RepoDataRecord]:
+    """Add ``specs`` to the environment in ``prefix`` (made if it is not there); all packages that it then holds.
+
+    What was asked for before stays asked for; packages that need not change do not. ``frozen`` installs exactly
+    that lock file instead and refuses where ``specs`` are not in it; ``channels`` then say where its packages are.
+    """
+    prefix = prefix.expanduser().absolute()
+    if frozen is not None:
+        return lockfile.install_frozen(frozen, prefix, channels, specs)
+    if not specs:
+        raise TtCondaError("There is nothing to install.", "Name a package, or give a lock file with --frozen.")
+    new = _parsed(specs)
+    with prefixes.alone(prefix):
+        present = prefixes.installed(prefix)
+        before = _parsed(sorted({spec for record in present for spec in record.requested_specs}))
+        wanted = [*({**before, **new}).values()]
+        records = solve(wanted, channels, locked=present)
+        prefixes.transact(records, prefix, wanted, distrust=False)
+    return records
+
+
+def _parsed(specs: Sequence[str]) -> dict[str, str]:
+    """``specs`` by package name."""
+    parsed = {}
+    for spec in specs:
+        try:
+            parsed[str(MatchSpec(spec, strict=True).name)] = spec
+        except InvalidMatchSpecError as error:
+            raise TtCondaError(f"{spec!r} is not a package spec: {error}", "Write it as 'name >=1.2'.") from error
+    return parsed
+
+
+def _still_there(records: Sequence[RepoDataRecord]) -> list[RepoDataRecord]:
+    """Those of ``records`` that a local channel has not replaced: rattler would prefer them even when gone."""
+    tables: dict[Path, dict[str, dict[str, str]]] = {}
+    kept = []
+    for record in records:
+        path = local_path(record.url)
+        if path is None:
+            kept.append(record)
+            continue
+        if path.parent not in tables:
+            try:
+                repodata = json.loads((path.parent / "repodata.json").read_text())
+                tables[path.parent] = {**repodata["packages"], **repodata["packages.conda"]}
+            except (OSError, ValueError, KeyError):
+                tables[path.parent] = {}
+        found = tables[path.parent].get(path.name, {}).get("sha256")
+        if record.sha256 and found == record.sha256.hex():
+            kept.append(record)
+    return kept
