@@ -72,6 +72,8 @@ class Elf:
     interpreter: str | None
     build_id: str | None
     version_needs: dict[str, tuple[str, ...]]
+    version_offsets: dict[str, int] = field(repr=False)
+    """Where in .dynstr the version table names each of these libraries; NEEDED may use another copy of the name."""
     entries: tuple[DynamicEntry, ...] = field(repr=False)
     strtab: tuple[int, int] = field(repr=False)
     """File offset and size of .dynstr in bytes."""
@@ -170,6 +172,7 @@ class _Image:
         for s in segments:
             if s.kind == _PT_INTERP:
                 interpreter = self.string(s.offset, min(s.offset + s.file_size, len(self.data)))
+        needs = self._version_needs(values, segments, text)
         return Elf(
             path=self.path,
             machine=MACHINES.get(machine, f"e_machine {machine}"),
@@ -180,7 +183,8 @@ class _Image:
             runpath=one(DT_RUNPATH),
             interpreter=interpreter,
             build_id=self._build_id(segments),
-            version_needs=self._version_needs(values, segments, text),
+            version_needs={text(name): versions for name, versions in needs.items()},
+            version_offsets={text(name): name for name in needs},
             entries=tuple(entries),
             strtab=table,
         )
@@ -212,8 +216,8 @@ class _Image:
 
     def _version_needs(
         self, values: dict[int, int], segments: list[Segment], text: Callable[[int], str]
-    ) -> dict[str, tuple[str, ...]]:
-        needs: dict[str, tuple[str, ...]] = {}
+    ) -> dict[int, tuple[str, ...]]:
+        needs: dict[int, tuple[str, ...]] = {}
         if DT_VERNEED not in values:
             return needs
         offset = self.to_offset(values[DT_VERNEED], segments)
@@ -224,7 +228,7 @@ class _Image:
                 _, _, _, version, step = self.unpack("<IHHII", at)
                 versions.append(text(version))
                 at += step
-            needs[text(name)] = tuple(versions)
+            needs[name] = tuple(versions)
             if not following:
                 break
             offset += following

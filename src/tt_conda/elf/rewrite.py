@@ -6,6 +6,7 @@ its build id, and no trace of the old path stays behind. Where they do not fit, 
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -60,7 +61,14 @@ def apply(path: Path, change: Change) -> str:
     how = "in place"
     if len(wanted[1]) != len(before.needed) or not _in_place(path, before, change):
         how = "patchelf"
+        symbols = before.symbols
         _patchelf(path, before, change)
+        if read(path).symbols != symbols:
+            raise TtCondaError(
+                f"{path}: patchelf changed its symbols",
+                "This is a bug of patchelf; please report it with the wheel's name.",
+            )
+    _wipe_stale_paths(path)
     after = read(path)
     if (after.soname, after.needed, after.rpath) != wanted or after.runpath is not None:
         raise TtCondaError(
@@ -68,9 +76,9 @@ def apply(path: Path, change: Change) -> str:
             f"RPATH {after.rpath}, RUNPATH {after.runpath}",
             "This is a bug of tt-conda or of patchelf; please report it with the wheel's name.",
         )
-    if after.build_id != before.build_id or after.symbols != before.symbols:
+    if stale := [name for name in after.version_needs if name in change.needed and name not in after.needed]:
         raise TtCondaError(
-            f"{path}: rewriting it ({how}) changed its symbols or its build id",
+            f"{path}: its symbol versions are still bound to {', '.join(stale)}",
             "This is a bug of tt-conda or of patchelf; please report it with the wheel's name.",
         )
     return how
@@ -88,6 +96,8 @@ def _in_place(path: Path, elf: Elf, change: Change) -> bool:
             old = next(names)
             if (new := change.needed.get(old, old)) != old:
                 edits[entry.value] = (old, new)
+                if old in elf.version_offsets:  # ld.so matches symbol versions by this name
+                    edits[elf.version_offsets[old]] = (old, new)
         elif entry.tag == DT_SONAME and elf.soname != change.soname:
             if change.soname is None:
                 return False
@@ -113,6 +123,25 @@ def _in_place(path: Path, elf: Elf, change: Change) -> bool:
     _retag(data, search[0])
     path.write_bytes(data)
     return True
+
+
+def _wipe_stale_paths(path: Path) -> None:
+    """Blank strings of .dynstr that nothing refers to any more and that hold a search path.
+
+    patchelf leaves the old RPATH behind when it writes a new one, and wheels were patched before they came here.
+    """
+    elf = read(path)
+    base, size = elf.strtab
+    references = None
+    with path.open("r+b") as file:
+        file.seek(base)
+        table = file.read(size)
+        for match in re.finditer(rb"(?:(?<=\0)|^)[^\0]*?/[^\0]*", table):
+            references = string_references(elf) if references is None else references
+            start, end = match.span()
+            if not any(start <= reference < end for reference in references):
+                file.seek(base + start)
+                file.write(b"\0" * (end - start))
 
 
 def _retag(data: bytearray, entry: DynamicEntry) -> None:

@@ -1,0 +1,209 @@
+"""Carry out a plan: unpack, rewrite, link, and only then show the result in the prefix."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from tt_conda.carve.dist_info import write_record
+from tt_conda.carve.plan import Member, Object, Plan, environment_sonames, make_plan
+from tt_conda.carve.providers import load_providers
+from tt_conda.carve.report import CarvedLibrary, CarveReport
+from tt_conda.carve.rules import Rules
+from tt_conda.carve.wheel import Wheel
+from tt_conda.elf import ElfError, is_shared_object, read
+from tt_conda.elf.rewrite import apply
+from tt_conda.errors import TtCondaError
+from tt_conda.inputs.store import disk_errors
+from tt_conda.inputs.zip import extract
+
+
+def carve(
+    wheels: Sequence[Path],
+    prefix: Path,
+    rules: Rules,
+    *,
+    only: Sequence[str] = (),
+    python: str | None = None,
+    licenses: Path | None = None,
+) -> CarveReport:
+    """Carve wheels into a prefix.
+
+    The result is made in a folder beside its place and moved there when it is complete.
+
+    Args:
+        wheels: in the order of preference: of two copies of a library the first wheel's is kept.
+        prefix: a new folder, or an environment; libraries in its ``lib/`` count as provided and stay.
+        rules: what is particular to these wheels.
+        only: patterns of paths in the prefix (fnmatch, ``*`` also matches ``/``); what matches none is left out.
+        python: version ``X.Y``, for wheels that fit any Python.
+        licenses: folder that gets a copy of the wheels' licence files.
+
+    Raises:
+        TtCondaError: an unreadable wheel, a library that nobody provides, a full disk.
+    """
+    opened = [Wheel.open(wheel, python) for wheel in wheels]
+    existed = prefix.is_dir()
+    with disk_errors(prefix), _staging(prefix) as stage:
+        members = _unpack_objects(opened, stage / "objects", rules)
+        plan = make_plan(members, rules, load_providers(), environment_sonames(prefix))
+        root = stage / "prefix"
+        root.mkdir()
+        chosen = _chooser(only)
+        report = CarveReport(wheels=[wheel.path.name for wheel in opened], dropped=plan.dropped)
+        for wheel in opened:
+            _copy_files(wheel, {m.name for m in members if m.wheel is wheel}, root, rules, chosen, prefix)
+        _place_objects(plan, root, chosen, report)
+        for wheel in opened:
+            write_record(root, root / wheel.site_packages, wheel.dist_info)
+            if licenses:
+                extract(wheel.archive, licenses, _license_names(wheel))
+        report.files = sum(len(files) for _, _, files in os.walk(root))
+        if not report.files:
+            raise TtCondaError(
+                f"nothing in {', '.join(report.wheels)} goes to a path like {' or '.join(only)}",
+                "`tt-conda carve` without --only shows what there is.",
+            )
+        _reveal(root, prefix, existed)
+    return report
+
+
+@contextmanager
+def _staging(prefix: Path) -> Iterator[Path]:
+    """A folder on the prefix's file system that is gone afterwards, whatever happened."""
+    home = prefix if prefix.is_dir() else prefix.parent
+    home.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=".tt-conda-carve-", dir=home))
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _chooser(only: Sequence[str]) -> Callable[[str], bool]:
+    return lambda path: not only or any(fnmatchcase(path, pattern) for pattern in only)
+
+
+def _unpack_objects(wheels: Sequence[Wheel], folder: Path, rules: Rules) -> list[Member]:
+    """Unpack what may be a shared object, outside the data folders, and read what is one."""
+    members: list[Member] = []
+    for index, wheel in enumerate(wheels):
+        target = folder / str(index)
+        names = [
+            name
+            for name in wheel.members
+            if not rules.data_path(name) and not name.startswith(wheel.dist_info + "/") and _may_be_object(name)
+        ]
+        wanted = set(names)
+        extract(wheel.archive, target, lambda name, wanted=wanted: name if name in wanted else None)  # type: ignore[misc]
+        for name in names:
+            path = target / name
+            if not is_shared_object(path):
+                continue
+            try:
+                elf = read(path)
+            except ElfError as error:
+                raise TtCondaError(
+                    f"{wheel.path}: {name} is not a readable shared object ({error})", "Fetch the wheel again."
+                ) from error
+            members.append(Member(wheel, name, elf, path.stat().st_size, wheel.destination(name, rules)))
+    return members
+
+
+def _may_be_object(name: str) -> bool:
+    base = PurePosixPath(name).name
+    return ".so" in base or "." not in base
+
+
+def _copy_files(
+    wheel: Wheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
+) -> None:
+    """Unpack everything that is no shared object, and leave links where data was taken away."""
+    record = f"{wheel.dist_info}/RECORD"
+    links: dict[str, str] = {}
+
+    def place(name: str) -> str | None:
+        if name in objects or name == record:
+            return None
+        if (found := rules.data_path(name)) and not name.split("/")[0].endswith(".data"):
+            links[f"{wheel.site_packages}/{found[0]}"] = rules.data[found[0]]
+        path = wheel.destination(name, rules)
+        return path if chosen(path) else None
+
+    extract(wheel.archive, root, place)
+    for link, target in links.items():
+        if chosen(link):
+            _link(root / link, os.path.relpath(target, PurePosixPath(link).parent))
+    for command, (module, function) in wheel.console_scripts().items():
+        if chosen(f"bin/{command}"):
+            _write_script(root / "bin" / command, prefix, module, function)
+
+
+def _write_script(path: Path, prefix: Path, module: str, function: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = function.split(".")[0]
+    path.write_text(
+        f"#!{prefix.absolute()}/bin/python\nimport sys\n\nfrom {module} import {name}\n\n"
+        f'if __name__ == "__main__":\n    sys.exit({function}())\n'
+    )
+    path.chmod(0o755)
+
+
+def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report: CarveReport) -> None:
+    needed: set[str] = set()
+    for item in plan.objects:
+        paths = [item.path, *item.links]
+        if not any(chosen(path) for path in paths):
+            continue
+        source = item.member.elf.path
+        target = root / item.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+        target.chmod(0o755)
+        how = apply(target, item.change)
+        for link, to in item.links.items():
+            _link(root / link, to)
+        needed.update(item.change.needed.values())
+        report.libraries.append(_carved(item, target.stat().st_size, how))
+    for spec, sonames in sorted(plan.depends.items()):
+        if used := sorted(sonames & needed):
+            report.depends[spec] = used
+
+
+def _carved(item: Object, size: int, how: str) -> CarvedLibrary:
+    return CarvedLibrary(
+        path=item.path,
+        soname=item.change.soname,
+        bytes=size,
+        member=str(item.member),
+        links=sorted(item.links),
+        rewritten=how,
+    )
+
+
+def _link(path: Path, target: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def _license_names(wheel: Wheel) -> Callable[[str], str | None]:
+    names = set(wheel.licenses())
+    return lambda name: PurePosixPath(name).name if name in names else None
+
+
+def _reveal(root: Path, prefix: Path, existed: bool) -> None:
+    """Move what is complete to its place: in one step where the prefix is new, else file by file."""
+    if not existed:
+        root.replace(prefix)
+        return
+    for folder, folders, files in os.walk(root):
+        target = prefix / Path(folder).relative_to(root)
+        target.mkdir(exist_ok=True)
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        for name in [*files, *links]:
+            (Path(folder) / name).replace(target / name)

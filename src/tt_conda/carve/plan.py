@@ -1,0 +1,189 @@
+"""Decide, before anything is written, what of the wheels goes where."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from tt_conda.carve.providers import Providers
+from tt_conda.carve.report import DroppedLibrary
+from tt_conda.carve.rules import Rules
+from tt_conda.carve.wheel import Wheel
+from tt_conda.elf import Elf, plain_soname
+from tt_conda.elf.names import version_of
+from tt_conda.elf.rewrite import Change
+from tt_conda.errors import TtCondaError
+
+_MODULE = re.compile(r"\.(cpython-\d+[^/]*|abi3)\.so$")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One shared object of a wheel, unpacked and read."""
+
+    wheel: Wheel
+    name: str
+    elf: Elf
+    bytes: int
+    destination: str
+    """Path in the prefix, were it an ordinary file."""
+
+    @property
+    def plain_name(self) -> str:
+        """File name without auditwheel's hash."""
+        return plain_soname(PurePosixPath(self.name).name)
+
+    @property
+    def vendored(self) -> bool:
+        """Whether auditwheel put it there (``NAME.libs/``)."""
+        return self.name.split("/")[0].endswith(".libs")
+
+    def __str__(self) -> str:
+        return f"{self.wheel.path.name}: {self.name}"
+
+
+@dataclass
+class Object:
+    """A shared object that the prefix will hold."""
+
+    member: Member
+    path: str
+    change: Change
+    links: dict[str, str] = field(default_factory=dict)
+    """Path in the prefix → target, both relative."""
+
+
+@dataclass
+class Plan:
+    """Everything that carving will write."""
+
+    objects: list[Object] = field(default_factory=list)
+    dropped: list[DroppedLibrary] = field(default_factory=list)
+    depends: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    unprovided: dict[str, str] = field(default_factory=dict)
+    """Soname that nobody provides → who needs it."""
+
+
+def make_plan(
+    members: Sequence[Member],
+    rules: Rules,
+    providers: Providers,
+    environment: Iterable[str],
+) -> Plan:
+    """Sort the shared objects of the wheels into libraries, modules and copies to drop.
+
+    A library whose soname the environment has already, or a package of the table provides, is dropped; one of the
+    wheel's own goes to ``lib/`` once; what is no library (a Python module, a plugin) stays where it is.
+
+    Args:
+        members: shared objects of all wheels, in the order of preference.
+        rules: which libraries are the wheels' own.
+        providers: which package provides a soname.
+        environment: sonames that the prefix's ``lib/`` holds.
+
+    Raises:
+        TtCondaError: a soname is needed that nobody provides.
+    """
+    plan = Plan()
+    present = {name: name for name in environment}
+    copies: dict[str, list[Member]] = defaultdict(list)
+    modules: list[Member] = []
+    for member in members:
+        name = member.plain_name
+        if _MODULE.search(name):
+            modules.append(member)
+        elif name in present or (member.elf.soname or "") in present:
+            _drop(plan, member, present.get(name, member.elf.soname or name), "the environment has it")
+        elif soname := rules.true_soname(_plain(member)) or rules.true_soname(name):
+            copies[soname].append(member)
+        elif found := providers.find(name):
+            _drop(plan, member, found[0], f"{found[1] or 'glibc'} provides it")
+        elif member.vendored or name.startswith("lib"):
+            plan.unprovided[name] = f"the wheel carries a copy, {member}"
+        else:
+            modules.append(member)
+
+    own = _merge_names(copies)
+    names = {alias: soname for soname, found_copies in own.items() for alias in _names(soname, found_copies)}
+
+    def resolve(needed: str, who: str) -> str:
+        plain = plain_soname(needed)
+        for soname in (names.get(plain), present.get(plain)):
+            if soname:
+                return soname
+        if soname := rules.true_soname(plain):
+            if soname in own or soname in present:
+                return soname
+        elif found := providers.find(plain):
+            if found[1]:
+                plan.depends[found[1]].add(found[0])
+            return found[0]
+        plan.unprovided.setdefault(plain, f"{who} needs it")
+        return needed
+
+    def change(member: Member, path: str, soname: str | None) -> Change:
+        needed = {name: resolve(name, str(member)) for name in member.elf.needed}
+        up = os.path.relpath("lib", PurePosixPath(path).parent)
+        return Change(soname, needed, "$ORIGIN" if up == "." else f"$ORIGIN/{up}")
+
+    for soname, found_copies in sorted(own.items()):
+        keep = min(found_copies, key=_preference)
+        chain = sorted(_names(soname, found_copies), key=lambda name: (len(version_of(name)), name))
+        path = f"lib/{chain[-1]}"
+        links = {f"lib/{a}": b for a, b in itertools.pairwise(chain)}
+        plan.objects.append(Object(keep, path, change(keep, path, soname), links))
+        for copy in found_copies:
+            if copy is not keep:
+                same = "the same build" if copy.elf.build_id == keep.elf.build_id else "another build of it"
+                _drop(plan, copy, soname, f"a copy: {same} stands as {path}")
+    for member in modules:
+        path = member.destination
+        plan.objects.append(Object(member, path, change(member, path, member.elf.soname)))
+
+    if plan.unprovided:
+        lines = "\n".join(f"  {name}: {why}" for name, why in sorted(plan.unprovided.items()))
+        raise TtCondaError(
+            f"nobody provides these libraries:\n{lines}",
+            "Is it one of the stack's own? Name it under `own` in the rules (--rules). Does a conda package provide "
+            "it? Add `soname = package` to providers.toml. Is it in another wheel? Carve both together.",
+        )
+    return plan
+
+
+def _plain(member: Member) -> str:
+    return plain_soname(member.elf.soname or member.plain_name)
+
+
+def _preference(member: Member) -> tuple[bool, int]:
+    """A copy under its own name before a hash-suffixed one; the deepest version name, which is the real file."""
+    return member.vendored, -len(version_of(member.plain_name))
+
+
+def _names(soname: str, copies: Sequence[Member]) -> set[str]:
+    return {soname, *(copy.plain_name for copy in copies)}
+
+
+def _merge_names(copies: dict[str, list[Member]]) -> dict[str, list[Member]]:
+    """Join copies that a pattern of the rules kept apart: a hashed file's name may be longer than the soname."""
+    merged: dict[str, list[Member]] = {}
+    by_build: dict[str, str] = {}
+    for soname, members in sorted(copies.items(), key=lambda item: len(item[0])):
+        build = members[0].elf.build_id or soname
+        target = by_build.setdefault(build, soname)
+        merged.setdefault(target, []).extend(members)
+    return merged
+
+
+def _drop(plan: Plan, member: Member, soname: str, why: str) -> None:
+    plan.dropped.append(DroppedLibrary(member=str(member), soname=soname, bytes=member.bytes, why=why))
+
+
+def environment_sonames(prefix: Path) -> set[str]:
+    """Names under which the loader finds the libraries in the prefix's ``lib/``."""
+    lib = prefix / "lib"
+    return {entry.name for entry in lib.iterdir() if ".so" in entry.name} if lib.is_dir() else set()

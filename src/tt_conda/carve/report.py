@@ -1,0 +1,50 @@
+"""What carving did: for people as a table, for machines as JSON."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class CarvedLibrary(BaseModel):
+    """A shared object that the prefix now holds."""
+
+    path: str
+    soname: str | None
+    bytes: int
+    member: str
+    """Where in which wheel it came from."""
+    links: list[str] = []
+    """Symbolic links beside it."""
+    rewritten: str
+    """``nothing``, ``in place`` or ``patchelf``."""
+
+
+class DroppedLibrary(BaseModel):
+    """A copy in the wheel that the prefix does not hold."""
+
+    member: str
+    soname: str
+    bytes: int
+    why: str
+
+
+class CarveReport(BaseModel):
+    """The result of one carving; sizes in bytes."""
+
+    wheels: list[str]
+    libraries: list[CarvedLibrary] = []
+    dropped: list[DroppedLibrary] = []
+    depends: dict[str, list[str]] = {}
+    """Match spec of a conda package → the sonames that are needed from it."""
+    files: int = 0
+    """All files written, shared objects included; links do not count."""
+
+    @property
+    def library_bytes(self) -> int:
+        """Size of the shared objects that were kept."""
+        return sum(library.bytes for library in self.libraries)
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Size of the shared objects that were dropped."""
+        return sum(library.bytes for library in self.dropped)
