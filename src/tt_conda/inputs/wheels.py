@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
-from tt_conda.inputs.lock import Wheel, refresh_hint
+from tt_conda.inputs.lock import Wheel, find_wheel, find_wheels, load, refresh_hint
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
 
@@ -196,3 +196,14 @@ def fetch_all(
 def fetch_wheel(entry: Wheel, store: Store | None = None) -> Path:
     """One wheel, from the store or downloaded."""
     return fetch_all([entry], store=store)[entry.sha256]
+
+
+def pinned(lock_file: Path, version: str | None, python: str | None) -> Wheel:
+    """The wheel of a lock file for this version; where the Python does not matter, the first of them.
+
+    Raises:
+        TtCondaError: the lock file has no such wheel.
+    """
+    lock = load(lock_file)
+    found = find_wheels(lock, version=version, python=python)
+    return found[0] if found and python is None else find_wheel(lock, version=version, python=python)

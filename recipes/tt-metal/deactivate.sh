@@ -1,0 +1,3 @@
+if [ -n "${_TT_METAL_RUNTIME_ROOT_SET:-}" ]; then
+    unset TT_METAL_RUNTIME_ROOT _TT_METAL_RUNTIME_ROOT_SET
+fi

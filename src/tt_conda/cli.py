@@ -1,0 +1,143 @@
+"""The face: arguments in, exit codes out, no logic.
+
+Exit codes: 0 done; 1 done, and something was found wrong with what was looked at; 2 could not be done; 130 for ^C.
+Modules are imported by the command that needs them: `--help` and `carve` start fast.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tt_conda import __version__
+from tt_conda.errors import TtCondaError
+
+app = typer.Typer(
+    name="tt-conda",
+    help="Conda packages of the Tenstorrent PyTorch stack in which each library ships exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"tt-conda {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def carve(
+    wheels: Annotated[
+        list[Path] | None, typer.Argument(help="Wheels; of two copies the first wheel's is kept.")
+    ] = None,
+    prefix: Annotated[Path, typer.Option(help="A new folder, or an environment whose libraries stay.")] = Path(
+        "carved"
+    ),
+    rules: Annotated[
+        list[Path] | None, typer.Option(help="What is particular to the wheels, e.g. recipes/ttnn/carve.toml.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Write only paths like this one (`lib/*`).")] = None,
+    python: Annotated[str | None, typer.Option(help="Python version X.Y, where the wheel does not say.")] = None,
+    lock: Annotated[
+        Path | None, typer.Option(help="Take the wheel from this lock file, fetching it if need be.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the wheel in --lock.")] = None,
+    licenses: Annotated[Path | None, typer.Option(help="Copy the wheels' licences to this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Carve wheels into a conda prefix: every library once, in lib/, under its true soname.
+
+    Examples:
+
+      tt-conda carve ttnn-0.81.1-cp312-cp312-manylinux_2_34_x86_64.whl --rules recipes/ttnn/carve.toml --prefix out
+
+      tt-conda carve ttnn_shutov-….whl torch_ttnn_shutov-….whl --rules recipes/ttnn/carve.toml --prefix out
+
+      tt-conda carve --lock recipes/ttnn/wheels.lock --version 0.81.1 --prefix out --only 'lib/libtt_metal.so*'
+    """
+    from tt_conda.carve import carve as run
+    from tt_conda.carve import load_rules
+    from tt_conda.report.carve import show
+
+    files = list(wheels or [])
+    if lock:
+        from tt_conda.inputs.wheels import fetch_wheel, pinned
+
+        files.append(fetch_wheel(pinned(lock, version, python)))
+    if not files:
+        raise TtCondaError("no wheel was named", "Name a wheel's file, or --lock with --version.")
+    report = run(files, prefix, load_rules(rules or []), only=only or [], python=python, licenses=licenses)
+    show(report, prefix, as_json=json)
+
+
+@app.command("lock-inputs")
+def lock_inputs(
+    files: Annotated[list[Path], typer.Argument(help="Lock files, e.g. recipes/ttnn/wheels.lock.")],
+) -> None:
+    """Refresh the pins of a lock file: the newest that its `want` tables allow, with size and sha256.
+
+    Example:
+
+      tt-conda lock-inputs recipes/ttnn/wheels.lock
+    """
+    from tt_conda.inputs.refresh import refresh
+
+    for file in files:
+        refresh(file)
+
+
+def main() -> None:
+    """Run the command line; turn failures into a message and an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: _interrupted())
+    try:
+        app(standalone_mode=False)
+    except TtCondaError as error:
+        _say(error.what, error.way_out)
+        sys.exit(2)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("stopped", "What was finished is kept; the same command goes on from there.")
+        os._exit(130)  # the engine's threads may still run
+    except BrokenPipeError:
+        os._exit(141)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("click", "typer") and hasattr(error, "show"):
+            error.show()
+            sys.exit(2)
+        raise
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def _say(what: str, way_out: str) -> None:
+    from tt_conda.progress import console
+
+    console.print("[bold red]error[/bold red] ", end="")
+    console.print(what, markup=False)
+    if way_out:
+        console.print(way_out, markup=False, style="yellow")
+
+
+if __name__ == "__main__":
+    main()
