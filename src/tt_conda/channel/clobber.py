@@ -32,7 +32,7 @@ def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
     }
     owner: dict[str, str] = {}
     twice: list[tuple[str, str, str]] = []
-    for record in records:
+    for record in sorted(records, key=lambda record: record.file_name):
         for path in paths[record.name.normalized]:
             if (other := owner.setdefault(path, record.file_name)) != record.file_name:
                 twice.append((path, other, record.file_name))
@@ -74,6 +74,8 @@ async def _list(record: RepoDataRecord, client: Client) -> list[str]:
         paths = paths or (files["info/files"] or b"").decode().splitlines()
         links = json.loads(files["info/link.json"] or b"{}").get("noarch", {}).get("entry_points", [])
         paths += ["bin/" + link.split("=")[0].strip() for link in links]
+        if outside := next((path for path in paths if path[0] == "/" or ".." in path.split("/")), None):
+            raise ValueError(f"its file {outside} would leave the environment")
     except (OSError, ValueError, KeyError, ExtractError, IoError) as error:
         raise TtCondaError(f"The package {record.url} cannot be read: {error}", "Build or fetch it again.") from error
     if cached:

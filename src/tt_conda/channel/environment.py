@@ -42,7 +42,8 @@ def solve(
             urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(),
             locked_packages=_still_there(locked or ()),
         ))  # fmt: skip
-        return RepoDataRecord.sort_topologically(list(solution))  # type: ignore[return-value]
+        order = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(solution))]
+        return sorted(solution, key=lambda record: order.index(record.name.normalized))
     except SolverError as error:
         raise TtCondaError(
             f"{', '.join(specs)} cannot be installed here.\n{str(error).strip()}",
@@ -83,7 +84,7 @@ def _parsed(specs: Sequence[str]) -> dict[str, str]:
     parsed = {}
     for spec in specs:
         try:
-            parsed[str(MatchSpec(spec, strict=True).name)] = spec
+            parsed[MatchSpec(spec, strict=True).name.normalized] = spec
         except InvalidMatchSpecError as error:
             raise TtCondaError(f"{spec!r} is not a package spec: {error}", "Write it as 'name >=1.2'.") from error
     return parsed

@@ -72,11 +72,11 @@ def read_lock(path: Path, channels: Sequence[str | Path] = ()) -> list[RepoDataR
     """
     path, here = path.absolute(), str(Subdir.current())
     again = f"Write it again: tt-conda lock SPEC… --output {path}"
+    if not path.is_file():
+        raise TtCondaError(f"There is no lock file {path}.", again)
     try:
         found = LockFile.from_path(path).default_environment()
         platforms = found.packages_by_platform() if found else {}
-    except FileNotFoundError as error:
-        raise TtCondaError(f"There is no lock file {path}.", again) from error
     except (ParseCondaLockError, ConversionError, IoError, OSError) as error:
         raise TtCondaError(f"{path} is not a lock file: {error}", again) from error
     packages = next((found for platform, found in platforms.items() if str(platform.subdir) == here), None)
@@ -133,7 +133,7 @@ def _fits_machine(records: Sequence[RepoDataRecord]) -> None:
     }
     for record in records:
         for spec in (MatchSpec(depend) for depend in record.depends if depend.startswith("__")):
-            virtual = has.get(str(spec.name))
+            virtual = has.get(spec.name.normalized)
             if virtual is None or not spec.matches(virtual):
                 found = f"{virtual.name.normalized} {virtual.version}" if virtual else "none"
                 raise TtCondaError(

@@ -74,8 +74,8 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
     interrupted = _clean_up(journal, prefix)
     present = installed(prefix)
     before, after = {_identity(record) for record in present}, {_identity(record) for record in records}
-    asked = {spec for record in present for spec in record.requested_specs}
-    if before == after and not interrupted and asked == set(specs):
+    asked = {str(MatchSpec(spec)) for record in present for spec in record.requested_specs}
+    if before == after and not interrupted and asked == {str(MatchSpec(s)) for s in specs}:
         return
     new = [record for record in records if _identity(record) not in before or record.name.normalized in interrupted]
     verify(new, distrust=distrust)
@@ -83,23 +83,21 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
     touched = {record.name.normalized for record in new}
     touched |= {record.name.normalized for record in present if _identity(record) not in after}
     packages = cache_dir() / "pkgs"
-    with naming_full_disk(prefix, packages):
-        packages.mkdir(parents=True, exist_ok=True)
-        unfinished = {"packages": sorted(touched), "paths": [path for name in touched for path in paths.get(name, ())]}
-        write_atomically(journal, json.dumps(unfinished))
-        with stage(f"Installing {len(new)} packages into {prefix}") as bar:
-            try:
-                asyncio.run(rattler.install(
-                    list(records), prefix, cache_dir=packages, installed_packages=present,
-                    reinstall_packages=interrupted & {record.name.normalized for record in present},
-                    requested_specs=[MatchSpec(spec) for spec in specs], show_progress=False, reporter=_Reporter(bar),  # type: ignore[abstract]
-                ))  # fmt: skip
-            except (InstallerError, LinkError, TransactionError, ExtractError, IoError, OSError) as error:
-                if "os error 28" in str(error):
-                    raise
-                raise TtCondaError(
-                    f"Installing into {prefix} failed: {error}", "The same command again completes it."
-                ) from error
+    unfinished = {"packages": sorted(touched), "paths": [path for name in touched for path in paths.get(name, ())]}
+    try:
+        with naming_full_disk(prefix, packages), stage(f"Installing {len(new)} packages into {prefix}") as bar:
+            packages.mkdir(parents=True, exist_ok=True)
+            write_atomically(journal, json.dumps(unfinished))
+            asyncio.run(rattler.install(
+                list(records), prefix, cache_dir=packages, installed_packages=present, show_progress=False,
+                reinstall_packages=interrupted & {record.name.normalized for record in present},
+                requested_specs=[MatchSpec(spec)._match_spec for spec in specs],  # py-rattler 0.28 does not unwrap
+                reporter=_Reporter(bar),  # type: ignore[abstract]
+            ))  # fmt: skip
+    except (InstallerError, LinkError, TransactionError, ExtractError, IoError, OSError) as error:
+        raise TtCondaError(
+            f"Installing into {prefix} failed: {error}", "The same command again completes it."
+        ) from error
     journal.unlink()
 
 

@@ -112,16 +112,18 @@ def shell(prefix: Path) -> int:
         return run(prefix, [program])
     variables = activated(prefix, environ())
     path = variables["PATH"].split(os.pathsep)[0]
-    lines = f'export PATH={_quoted(path)}:"$PATH"\n{_ACTIVATE}PS1="$CONDA_PROMPT_MODIFIER$PS1"\n'
+    lines = f'export PATH={_quoted(path)}:"$PATH"\n{_ACTIVATE}'
     with tempfile.TemporaryDirectory(prefix="tt-conda-") as folder:
         if name == "bash":
             start = Path(folder, "bashrc")
-            start.write_text(f'[ -f ~/.bashrc ] && . ~/.bashrc\n{_DEACTIVATE}{lines}')
+            prompt = "PS1='${CONDA_PROMPT_MODIFIER}'\"$PS1\"\n"  # bash expands it when it shows it
+            start.write_text(f"[ -f ~/.bashrc ] && . ~/.bashrc\n{_DEACTIVATE}{lines}{prompt}")
             return _wait([program, "--rcfile", str(start), "-i"], variables, None, ())
         home = variables.get("ZDOTDIR") or variables.get("HOME", "")
         for file in (".zshenv", ".zshrc"):
             own = f"ZDOTDIR={_quoted(home)}\n[ -f $ZDOTDIR/{file} ] && . $ZDOTDIR/{file}\nZDOTDIR={_quoted(folder)}\n"
             rest = f"setopt null_glob\n{_DEACTIVATE}{lines}unsetopt null_glob\nZDOTDIR={_quoted(home)}\n"
+            rest += 'PS1="${CONDA_PROMPT_MODIFIER//\\%/%%}$PS1"\n'
             Path(folder, file).write_text(own + (rest if file == ".zshrc" else ""))
         return _wait([program, "-i"], {**variables, "ZDOTDIR": folder}, None, ())
 

@@ -1,0 +1,304 @@
+"""Solving, installing, and running in an environment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tt_conda.channel import environment, index
+from tt_conda.errors import TtCondaError
+
+Make = Callable[..., Path]
+
+
+def files(prefix: Path) -> set[str]:
+    return {
+        str(path.relative_to(prefix))
+        for path in prefix.rglob("*")
+        if not path.is_dir() and path.parent.name != "conda-meta" and path.name != "CACHEDIR.TAG"
+    }
+
+
+def test_solve_takes_the_newest_and_knows_the_machine(tmp_path: Path, channel: Path, make: Make) -> None:
+    index.publish([make("picky", depends=["__glibc >=2.17", "__unix", "__linux", "__archspec"])], channel)
+    found = environment.solve(["tool", "picky"], [channel])
+    assert {(record.name.normalized, str(record.version)) for record in found} == {
+        ("lib", "2.0"), ("tool", "1.0"), ("picky", "1.0"),
+    }  # fmt: skip
+    assert [record.name.normalized for record in found].index("lib") < len(found) - 1
+
+
+def test_an_unsatisfiable_pin_is_explained(channel: Path) -> None:
+    with pytest.raises(TtCondaError) as error:
+        environment.solve(["tool", "lib >=3"], [channel])
+    assert "lib >=3" in error.value.what
+    assert channel.as_uri() in error.value.way_out
+
+
+def test_two_packages_that_do_not_fit_are_both_named(tmp_path: Path, channel: Path, make: Make) -> None:
+    index.publish([make("old", depends=["lib <2"]), make("new", depends=["lib >=2"])], channel)
+    with pytest.raises(TtCondaError, match=r"(?s)old.*lib") as error:
+        environment.solve(["old", "new"], [channel])
+    assert "new" in error.value.what
+
+
+@pytest.mark.parametrize(
+    ("specs", "channels", "message"),
+    [
+        (["tool >"], None, "is not a package spec"),
+        (["tool"], ["/does/not/exist"], "no channel in /does/not/exist"),
+        (["tool"], ["https://name.invalid/c"], "cannot be read"),
+        ([], None, "nothing to install"),
+    ],
+)
+def test_bad_input(
+    tmp_path: Path, channel: Path, specs: list[str], channels: list[str] | None, message: str
+) -> None:
+    with pytest.raises(TtCondaError, match=message):
+        environment.install(specs, tmp_path / "env", channels or [channel])
+    assert not files(tmp_path / "env")
+
+
+def test_install_twice_is_a_fast_no_op(tmp_path: Path, channel: Path) -> None:
+    environment.install(["tool"], tmp_path / "env", [channel])
+    assert {"bin/tool", "share/lib"} <= files(tmp_path / "env")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "env").rglob("*.json")}
+    start = time.perf_counter()
+    environment.install(["tool"], tmp_path / "env", [channel])
+    assert time.perf_counter() - start < 0.3
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "env").rglob("*.json")} == before
+
+
+def test_a_second_install_keeps_what_was_asked_for(tmp_path: Path, channel: Path, make: Make) -> None:
+    environment.install(["lib 1.*"], tmp_path / "env", [channel])
+    found = environment.install(["tool"], tmp_path / "env", [channel])
+    assert {(record.name.normalized, str(record.version)) for record in found} == {("lib", "1.0"), ("tool", "1.0")}
+    found = environment.install(["lib 2.*"], tmp_path / "env", [channel])
+    assert (tmp_path / "env/share/lib").read_text() == "lib 2.0 0"
+    assert len(found) == 2
+
+
+def test_a_rebuilt_package_of_the_same_name_is_installed(tmp_path: Path, channel: Path, make: Make) -> None:
+    environment.install(["tool"], tmp_path / "env", [channel])
+    index.publish([make("lib", "2.0", files={"share/lib": "rebuilt"})], channel)
+    environment.install(["tool"], tmp_path / "env", [channel])
+    assert (tmp_path / "env/share/lib").read_text() == "rebuilt"
+
+
+def test_relocation(tmp_path: Path, channel: Path, make_placed: Make) -> None:
+    index.publish([make_placed("placed")], channel)
+    for name in ("one", "two"):
+        environment.install(["placed"], tmp_path / name, [channel])
+        text = (tmp_path / name / "bin/placed").read_text()
+        assert f"echo {tmp_path / name}/share" in text and "placehold" not in text
+
+
+def test_two_packages_with_one_path_are_refused_before_anything_is_installed(
+    tmp_path: Path, channel: Path, make: Make
+) -> None:
+    index.publish([make("left", files={"lib/same": "1"}), make("right", files={"lib/same": "2"})], channel)
+    with pytest.raises(TtCondaError, match=r"lib/same: left-1\.0-0\.conda and right-1\.0-0\.conda"):
+        environment.install(["left", "right"], tmp_path / "env", [channel])
+    assert not files(tmp_path / "env")
+    environment.install(["left"], tmp_path / "env", [channel])
+    with pytest.raises(TtCondaError, match="lib/same"):
+        environment.install(["right"], tmp_path / "env", [channel])
+    assert (tmp_path / "env/lib/same").read_text() == "1"
+
+
+def test_clobber_sees_through_noarch_python(tmp_path: Path, channel: Path, make: Make) -> None:
+    index.publish([
+        make("python", "3.12.1", files={"bin/python": "#!/bin/sh\n"}),
+        make("pure", files={"site-packages/m.py": "1"}, noarch="python"),
+        make("compiled", files={"lib/python3.12/site-packages/m.py": "2"}),
+    ], channel)  # fmt: skip
+    with pytest.raises(TtCondaError, match=r"lib/python3\.12/site-packages/m\.py"):
+        environment.install(["python", "pure", "compiled"], tmp_path / "env", [channel])
+
+
+def test_a_package_that_leaves_its_folder_is_refused(tmp_path: Path, channel: Path, make_placed: Make) -> None:
+    index.publish([make_placed("placed", path="../outside")], channel)
+    with pytest.raises(TtCondaError, match=r"\.\./outside would leave"):
+        environment.install(["placed"], tmp_path / "env", [channel])
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(tmp_path: Path, channel: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/letter").write_text("dear")
+    with pytest.raises(TtCondaError, match="not empty"):
+        environment.install(["tool"], tmp_path / "home", [channel])
+    with pytest.raises(TtCondaError, match="is a file"):
+        environment.install(["tool"], tmp_path / "home/letter", [channel])
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["letter"]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "missing"])
+def test_a_package_that_is_not_the_indexed_one_is_refused(tmp_path: Path, channel: Path, damage: str) -> None:
+    package = channel / "linux-64/tool-1.0-0.conda"
+    data = bytearray(package.read_bytes())
+    data[len(data) // 2] ^= 1
+    package.write_bytes(data) if damage == "flipped" else package.unlink()
+    with pytest.raises(TtCondaError, match=r"tool-1\.0-0\.conda is (another|missing)"):
+        environment.install(["tool"], tmp_path / "env", [channel])
+    assert not files(tmp_path / "env")
+
+
+INSTALL = """
+import sys
+from pathlib import Path
+from tt_conda.channel import environment
+prefix, channel = map(Path, sys.argv[1:])
+print("ready", flush=True)
+for round in range(1000):
+    environment.install([f"big {1 + round % 2}.*", "tool"], prefix, [channel])
+"""
+
+
+def test_sigkill_and_sigint_at_random_moments_of_an_install(tmp_path: Path, channel: Path, make: Make) -> None:
+    for version in ("1.0", "2.0"):
+        many = {f"share/big/{version}/{number}": f"{version} {number}" for number in range(400)}
+        index.publish([make("big", version, files={**many, "share/big/version": version})], channel)
+    chance = random.Random(3)
+    for turn in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", INSTALL, tmp_path / "env", channel],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as child:  # fmt: skip
+            assert child.stdout and child.stdout.readline()
+            time.sleep(chance.uniform(0, 0.25))
+            child.send_signal(signal.SIGKILL if turn % 3 else signal.SIGINT)
+        version = f"{1 + turn % 2}.0"
+        environment.install([f"big =={version}", "tool"], tmp_path / "env", [channel])
+        environment.install([f"big =={version}", "tool"], tmp_path / "clean", [channel])
+        assert files(tmp_path / "env") == files(tmp_path / "clean")
+        assert (tmp_path / "env/share/big/version").read_text() == version
+        assert all((tmp_path / f"env/share/big/{version}/{n}").read_text() == f"{version} {n}" for n in range(400))
+
+
+def test_a_full_disk_is_named(tmp_path: Path, channel: Path, make: Make) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", small], capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        index.publish([make("big", files={"share/big": os.urandom(300_000).hex()})], channel)
+        with pytest.raises(TtCondaError, match="disk is full"):
+            environment.install(["big"], small / "env", [channel])
+        with pytest.raises(TtCondaError, match="disk is full"):
+            index.publish([channel / "linux-64/big-1.0-0.conda"], small / "channel", keep=True)
+        subprocess.run(["mount", "-o", "remount,size=9m", small], check=True)
+        environment.install(["big"], small / "env", [channel])
+        index.publish([channel / "linux-64/big-1.0-0.conda"], small / "channel", keep=True)
+        index.validate(small / "channel")
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+# --- running ---
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, channel: Path) -> Path:
+    folder = tmp_path / "an env's $(false)"
+    environment.install(["tool"], folder, [channel])
+    return folder
+
+
+def test_run_activates_and_returns_the_exit_code(prefix: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert environment.run(prefix, ["tool", "a b", "c"]) == 7
+    assert capfd.readouterr().out == f"tool hello {prefix} a $b c 2\n"
+    script = 'echo "$CONDA_PREFIX|${PATH%%:*}|$X"; kill -9 $$'
+    assert environment.run(prefix, ["sh", "-c", script], env={"X": "x"}) == 137
+    assert capfd.readouterr().out == f"{prefix}|{prefix}/bin|x\n"
+    assert environment.run(prefix, ["sh", "-c", "env | grep -c _TT_; exit 127"]) == 127
+
+
+def test_run_leaves_the_environment_that_was_active(
+    tmp_path: Path, prefix: Path, channel: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environment.install(["lib"], tmp_path / "plain", [channel])
+    monkeypatch.setenv("CONDA_PREFIX", str(prefix))
+    monkeypatch.setenv("GREETING", "old")
+    monkeypatch.setenv("PATH", f"{prefix}/bin:{os.environ['PATH']}")
+    environment.run(tmp_path / "plain", ["sh", "-c", 'echo "$GREETING|$LEFT|$CONDA_PREFIX"; command -v tool'])
+    assert capfd.readouterr().out == f"|{prefix}|{tmp_path}/plain\n"
+
+
+def test_a_missing_command_and_a_missing_environment(tmp_path: Path, prefix: Path) -> None:
+    with pytest.raises(TtCondaError, match="no command 'no-such-thing'"):
+        environment.run(prefix, ["no-such-thing"])
+    with pytest.raises(TtCondaError, match="no environment in"):
+        environment.run(tmp_path / "nowhere", ["true"])
+    with pytest.raises(TtCondaError, match="no command to run"):
+        environment.run(prefix, [])
+
+
+def test_signals_reach_the_command(prefix: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tt_conda.channel.shell import run;"
+        "sys.exit(run(Path(sys.argv[1]), ['sh', '-c', 'trap \"exit 42\" TERM; echo up; while :; do sleep 0.05; done']))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, prefix], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline() == b"up\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 42
+
+
+def test_run_costs_little(prefix: Path) -> None:
+    best = min(timed(lambda: environment.run(prefix, ["true"])) for _ in range(5))
+    assert best < 0.05
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+SHELL = """
+import sys
+from pathlib import Path
+from tt_conda.channel.shell import shell
+sys.exit(shell(Path(sys.argv[1])))
+"""
+
+
+def test_shell_runs_what_comes_in(prefix: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHELL, prefix], input="echo $GREETING\ntool\n", capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [f"hello {prefix}", f"tool hello {prefix} a $b c 0"]
+    assert done.returncode == 7
+
+
+def test_interactive_bash_shows_the_environment(tmp_path: Path, prefix: Path) -> None:
+    from rattler.pty import PtyProcess  # noqa: F401 (says where there are no terminals)
+
+    (tmp_path / ".bashrc").write_text('PS1="mine> "; export PATH="/usr/local/sbin:$PATH"\n')
+    master, slave = os.openpty()
+    env = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash", "TERM": "dumb"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SHELL, prefix], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
+    ) as child:
+        os.close(slave)
+        os.write(master, b'echo "<${PATH%%:*}|$GREETING>"\nexit 5\n')
+        seen = b""
+        try:
+            while block := os.read(master, 4096):
+                seen += block
+        except OSError:
+            pass
+        assert child.wait(10) == 5
+    os.close(master)
+    text = seen.decode()
+    assert f"<{prefix}/bin|hello {prefix}>" in text
+    assert f"({prefix.name}) mine> " in text

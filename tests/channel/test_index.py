@@ -1,0 +1,172 @@
+"""A channel folder is valid at every moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tt_conda.channel import index
+from tt_conda.errors import TtCondaError
+
+Make = Callable[..., Path]
+
+
+def records(channel: Path, subdir: str = "linux-64") -> dict[str, dict[str, object]]:
+    repodata = json.loads((channel / subdir / "repodata.json").read_text())
+    return {**repodata["packages"], **repodata["packages.conda"]}
+
+
+def flip(path: Path, at: int = -40) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_publish_moves_and_describes(tmp_path: Path, make: Make, make_placed: Make) -> None:
+    made = [make("a"), make("n", noarch="generic"), make_placed("placed", run_exports=["placed >=1"])]
+    there = index.publish(made, tmp_path / "channel")
+    assert not any(path.exists() for path in made)
+    assert [path.parent.name for path in there] == ["linux-64", "noarch", "linux-64"]
+    found = records(tmp_path / "channel")
+    assert set(found) == {"a-1.0-0.conda", "placed-1.0-0.tar.bz2"}
+    assert found["a-1.0-0.conda"]["sha256"] == index.digests(there[0])[0]
+    assert found["a-1.0-0.conda"]["size"] == there[0].stat().st_size
+    exports = json.loads((tmp_path / "channel/linux-64/run_exports.json").read_text())
+    assert exports["packages"]["placed-1.0-0.tar.bz2"] == {"run_exports": {"weak": ["placed >=1"]}}
+    assert exports["packages.conda"]["a-1.0-0.conda"] == {"run_exports": {}}
+    index.validate(tmp_path / "channel")
+
+
+def test_publish_is_deterministic_and_leaves_unchanged_files_alone(tmp_path: Path, make: Make) -> None:
+    channel = tmp_path / "channel"
+    index.publish([make("b"), make("a")], channel, keep=True)
+    repodata = channel / "linux-64/repodata.json"
+    before, text = repodata.stat().st_mtime_ns, repodata.read_text()
+    index.publish([tmp_path / "made/a-1.0-0.conda"], channel, keep=True)
+    assert repodata.stat().st_mtime_ns == before
+    index.publish([tmp_path / "made/a-1.0-0.conda", tmp_path / "made/b-1.0-0.conda"], tmp_path / "other", keep=True)
+    assert (tmp_path / "other/linux-64/repodata.json").read_text() == text
+
+
+def test_replacing_a_package(tmp_path: Path, make: Make) -> None:
+    channel = tmp_path / "channel"
+    index.publish([make("a")], channel)
+    first = records(channel)["a-1.0-0.conda"]["sha256"]
+    index.publish([make("a", files={"share/a": "other"})], channel)
+    assert records(channel)["a-1.0-0.conda"]["sha256"] != first
+    index.validate(channel)
+    index.remove([channel / "linux-64/a-1.0-0.conda"], channel)
+    assert records(channel) == {}
+    assert not list(channel.glob("*/*.conda"))
+
+
+def test_validate_names_each_wrong_package(tmp_path: Path, make: Make) -> None:
+    channel = tmp_path / "channel"
+    gone, short, other, _ = index.publish([make(name) for name in ("gone", "short", "other", "good")], channel)
+    gone.unlink()
+    short.write_bytes(short.read_bytes()[:-7])
+    flip(other)
+    with pytest.raises(TtCondaError) as error:
+        index.validate(channel)
+    assert "gone-1.0-0.conda: missing" in error.value.what
+    assert "short-1.0-0.conda" in error.value.what and "bytes instead of" in error.value.what
+    assert "other-1.0-0.conda: sha256" in error.value.what
+    assert "good" not in error.value.what
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_package_is_refused_by_name(tmp_path: Path, make: Make, damage: str) -> None:
+    channel = tmp_path / "channel"
+    index.publish([make("good")], channel)
+    bad = make("bad", files={"share/bad": "".join(map(chr, range(33, 120))) * 40})
+    if damage == "flipped":
+        flip(bad, bad.stat().st_size // 2)
+    else:
+        bad.write_bytes(bad.read_bytes()[: {"truncated": -100, "empty": 0}[damage]])
+    with pytest.raises(TtCondaError, match=r"bad-1\.0-0\.conda"):
+        index.publish([bad], channel)
+    assert set(records(channel)) == {"good-1.0-0.conda"}
+    index.validate(channel)
+
+
+def test_a_package_in_the_wrong_place_is_refused(tmp_path: Path, make: Make) -> None:
+    (tmp_path / "channel/noarch").mkdir(parents=True)
+    shutil.copy(make("a"), tmp_path / "channel/noarch")
+    with pytest.raises(TtCondaError, match=r"linux-64/a-1\.0-0"):
+        index.index_folder(tmp_path / "channel/noarch")
+
+
+def test_leftovers_are_swept_and_never_indexed(tmp_path: Path, make: Make) -> None:
+    channel = tmp_path / "channel"
+    index.publish([make("a")], channel)
+    (channel / "linux-64/.b-1.0-0.conda.partial").write_bytes(b"half")
+    (channel / "linux-64/repodata.json.zst").write_bytes(b"stale")
+    index.publish([], channel)
+    assert set(records(channel)) == {"a-1.0-0.conda"}
+    assert not [*channel.glob("*/.*.partial"), *channel.glob("*/*.zst")]
+
+
+def test_a_changed_file_is_seen(tmp_path: Path, make: Make) -> None:
+    [path] = index.publish([make("a")], tmp_path / "channel")
+    path.write_bytes(make("a", files={"share/a": "x"}).read_bytes())
+    index.index_folder(path.parent)
+    assert records(tmp_path / "channel")["a-1.0-0.conda"]["sha256"] == index.digests(path)[0]
+
+
+def test_warm_index_of_100_packages_is_fast(tmp_path: Path, make: Make) -> None:
+    one = make("a")
+    packages = [make(f"p{number}", compression_level=1) for number in range(100)]
+    index.publish(packages, tmp_path / "channel")
+    time.sleep(0.03)
+    index.publish([one], tmp_path / "channel")
+    best = min(timed(lambda: index.index_folder(tmp_path / "channel/linux-64")) for _ in range(5))
+    assert best < 0.05
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+PUBLISH = """
+import sys
+from pathlib import Path
+from tt_conda.channel import index
+made, channel = map(Path, sys.argv[1:])
+print("ready", flush=True)
+for round in range(1000):
+    for folder in sorted(made.iterdir()):
+        index.publish(sorted(folder.glob("*.conda")), channel, keep=True)
+"""
+
+
+def test_sigkill_at_random_moments_leaves_a_valid_channel(tmp_path: Path, make: Make) -> None:
+    channel, made = tmp_path / "channel", tmp_path / "rounds"
+    for number in range(2):  # the same names with other content: every publish replaces
+        (made / str(number)).mkdir(parents=True)
+        for name in "abcd":
+            shutil.move(make(name, files={f"share/{name}": f"{number}" * 20000}), made / str(number))
+    chance = random.Random(2)
+    for _ in range(20):
+        child = subprocess.Popen([sys.executable, "-c", PUBLISH, made, channel], stdout=subprocess.PIPE)
+        assert child.stdout and child.stdout.readline()
+        time.sleep(chance.uniform(0, 0.08))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        if (channel / "noarch/repodata.json").is_file() and (channel / "linux-64/repodata.json").is_file():
+            index.validate(channel)
+    index.publish(sorted((made / "0").glob("*.conda")), channel, keep=True)
+    index.validate(channel)
+    assert len(records(channel)) == 4
+    assert not list(channel.glob("*/.*.partial"))
