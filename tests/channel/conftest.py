@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2  # noqa: F401 (tarfile needs it: fail here, with its name)
 import hashlib
 import io
 import json

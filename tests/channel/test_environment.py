@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,12 +164,16 @@ for round in range(1000):
 """
 
 
-def test_sigkill_and_sigint_at_random_moments_of_an_install(tmp_path: Path, channel: Path, make: Make) -> None:
+def test_sigkill_and_sigint_at_random_moments_of_an_install(
+    tmp_path: Path, channel: Path, make: Make, own_cache: Path
+) -> None:
     for version in ("1.0", "2.0"):
-        many = {f"share/big/{version}/{number}": f"{version} {number}" for number in range(400)}
+        many = {f"share/big/{version}/{number}": f"{version} {number}" for number in range(200)}
         index.publish([make("big", version, files={**many, "share/big/version": version})], channel)
     chance = random.Random(3)
     for turn in range(12):
+        if turn % 2:  # unpacking is interrupted as well
+            shutil.rmtree(own_cache, ignore_errors=True)
         with subprocess.Popen(
             [sys.executable, "-c", INSTALL, tmp_path / "env", channel],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -181,22 +186,29 @@ def test_sigkill_and_sigint_at_random_moments_of_an_install(tmp_path: Path, chan
         environment.install([f"big =={version}", "tool"], tmp_path / "clean", [channel])
         assert files(tmp_path / "env") == files(tmp_path / "clean")
         assert (tmp_path / "env/share/big/version").read_text() == version
-        assert all((tmp_path / f"env/share/big/{version}/{n}").read_text() == f"{version} {n}" for n in range(400))
+        assert all((tmp_path / f"env/share/big/{version}/{n}").read_text() == f"{version} {n}" for n in range(200))
 
 
-def test_a_full_disk_is_named(tmp_path: Path, channel: Path, make: Make) -> None:
+@pytest.mark.parametrize("full", ["prefix", "cache"])
+def test_a_full_disk_is_named(
+    tmp_path: Path, channel: Path, make: Make, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", small], capture_output=True).returncode:
         pytest.skip("mounting a small tmpfs needs root")
     try:
         index.publish([make("big", files={"share/big": os.urandom(300_000).hex()})], channel)
-        with pytest.raises(TtCondaError, match="disk is full"):
-            environment.install(["big"], small / "env", [channel])
+        prefix = (small if full == "prefix" else tmp_path) / "env"
+        if full == "cache":
+            monkeypatch.setenv("TT_CONDA_CACHE", str(small / "cache"))
+        with pytest.raises(TtCondaError, match=f"disk is full: {small}"):
+            environment.install(["big"], prefix, [channel])
         with pytest.raises(TtCondaError, match="disk is full"):
             index.publish([channel / "linux-64/big-1.0-0.conda"], small / "channel", keep=True)
         subprocess.run(["mount", "-o", "remount,size=9m", small], check=True)
-        environment.install(["big"], small / "env", [channel])
+        environment.install(["big"], prefix, [channel])
+        assert (prefix / "share/big").stat().st_size == 600_000
         index.publish([channel / "linux-64/big-1.0-0.conda"], small / "channel", keep=True)
         index.validate(small / "channel")
     finally:
@@ -281,8 +293,6 @@ def test_shell_runs_what_comes_in(prefix: Path) -> None:
 
 
 def test_interactive_bash_shows_the_environment(tmp_path: Path, prefix: Path) -> None:
-    from rattler.pty import PtyProcess  # noqa: F401 (says where there are no terminals)
-
     (tmp_path / ".bashrc").write_text('PS1="mine> "; export PATH="/usr/local/sbin:$PATH"\n')
     master, slave = os.openpty()
     env = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash", "TERM": "dumb"}
