@@ -88,6 +88,41 @@ def carve(
     show(report, prefix, as_json=json)
 
 
+@app.command()
+def build(
+    packages: Annotated[list[str] | None, typer.Argument(help="Packages; none means all.")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
+    cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
+    python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Take everything else from here, not from the embedded channel.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
+) -> None:
+    """Build packages into the channel in output/; what is up to date stays as it is.
+
+    Examples:
+
+      tt-conda build
+
+      tt-conda build ttnn --python 3.12
+
+      tt-conda build torch-ttnn --channel conda-forge
+    """
+    from tt_conda.channel.build import build as run
+    from tt_conda.report.build import show
+
+    asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python}
+    axes = {axis: values for axis, values in asked.items() if values}
+    show(run(packages or [], axes=axes, channels=channel or [_embedded()], jobs=jobs))
+
+
+def _embedded() -> Path:
+    from tt_conda.seed import ensure_channel
+
+    return ensure_channel()
+
+
 @app.command("lock-inputs")
 def lock_inputs(
     files: Annotated[list[Path], typer.Argument(help="Lock files, e.g. recipes/ttnn/wheels.lock.")],

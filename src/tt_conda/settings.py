@@ -33,3 +33,9 @@ def output_dir() -> Path:
 def environ() -> dict[str, str]:
     """A copy of this process's environment, for child processes."""
     return dict(os.environ)
+
+
+def engine_environ() -> dict[str, str]:
+    """The environment of a building process: its caches, and ours that recipes ask for, lie in the cache folder."""
+    cache = cache_dir()
+    return {**os.environ, "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler")}

@@ -1,0 +1,147 @@
+"""Build and test one package, in a process of its own: ``python -m tt_conda.channel.engine JOB``.
+
+rattler-build runs inside this interpreter and holds it until it is done, so the process that shows progress and
+listens to ^C must be another one. Events go to a pipe as JSON lines, everything else to the log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import BaseModel
+from rattler_build import (
+    Package,
+    PackageContentsTest,
+    RattlerBuildError,
+    Stage0Recipe,
+    ToolConfiguration,
+    VariantConfig,
+)
+from rattler_build import package as package_tests
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_PR_SET_PDEATHSIG = 1
+
+
+class Job(BaseModel):
+    """What to build, from what, and where."""
+
+    recipe: Path
+    axes: dict[str, list[Any]]
+    zip_keys: list[list[str]]
+    stem: str
+    """Which of the rendered packages: name-version-build."""
+    channels: list[str]
+    work: Path
+    log: Path
+    present: list[str] | None
+    """Names of all packages in the channels; None where a channel is not on this machine."""
+    compression: int
+    """zstd level, 1 to 22."""
+
+
+class Events:
+    """The engine's progress: into the log, and as JSON lines to the parent."""
+
+    def __init__(self, pipe: TextIO, log: TextIO) -> None:
+        self._pipe, self._log, self._step = pipe, log, ""
+
+    def send(self, **event: Any) -> None:
+        """Tell the parent."""
+        print(json.dumps(event), file=self._pipe, flush=True)
+
+    def on_log(self, event: Any) -> None:
+        """Write one of rattler-build's messages to the log; tell the parent where it is."""
+        message = _ANSI.sub("", event.message).rstrip()
+        for line in message.splitlines():
+            print(line if event.level == "info" else f"{event.level}: {line}", file=self._log, flush=True)
+        if event.span and event.span != self._step:
+            self._step = event.span
+            self.send(step=event.span)
+
+    def on_download_start(self, event: Any) -> None:
+        """Nothing: downloads are small or ours."""
+
+    on_download_progress = on_download_complete = on_build_step = on_download_start
+
+
+def build(job: Job, events: Events) -> Path:
+    """Build the job's package into ``job.work`` and run its tests.
+
+    Returns:
+        The package file.
+
+    Raises:
+        RattlerBuildError: building failed.
+        AssertionError: a test of the package failed.
+    """
+    config = VariantConfig(job.axes, zip_keys=job.zip_keys or None)
+    rendered = next(
+        v
+        for v in Stage0Recipe.from_file(job.recipe).render(config)
+        if f"{v.recipe.package.name}-{v.recipe.package.version}-{v.recipe.build.string}" == job.stem
+    )
+    result = rendered.run_build(
+        output_dir=job.work,
+        channels=job.channels,
+        progress_callback=events,
+        package_format=f"conda:{job.compression}",
+        tool_config=ToolConfiguration(test_strategy="skip"),
+    )
+    path = Path(result.packages[0])
+    test(path, job, events)
+    return path
+
+
+def test(path: Path, job: Job, events: Events) -> None:
+    """Run the tests in a package; those that cannot have their dependencies here are reported as not run."""
+    package = Package.from_file(path)
+    needed = {spec.split()[0] for spec in package.depends if not spec.startswith("__")}
+    absent = sorted(needed - set(job.present) - {package.name}) if job.present is not None else []
+    for index, case in enumerate(package.tests):
+        kind = _kind(case)
+        if absent and not isinstance(case, PackageContentsTest):
+            events.send(untested=f"its {kind}", absent=absent)
+            continue
+        events.send(step=f"test: {kind}")
+        result = package.run_test(index, channel=[str(job.work), *job.channels], progress_callback=events)
+        for line in result.output:
+            print(_ANSI.sub("", str(line)), file=events._log)
+        if not result.success:
+            raise AssertionError(f"a test of the package failed: its {kind}")
+
+
+def _kind(case: Any) -> str:
+    match case:
+        case PackageContentsTest():
+            return "contents"
+        case package_tests.PythonTest():
+            return "imports"
+        case _:
+            return "commands"
+
+
+def main() -> int:
+    """Run the job whose file is the argument; the pipe's number is the second one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans when the parent is killed
+    job = Job.model_validate_json(Path(sys.argv[1]).read_text())
+    with job.log.open("w") as log, os.fdopen(int(sys.argv[2]), "w") as pipe:
+        events = Events(pipe, log)
+        try:
+            events.send(package=str(build(job, events)))
+        except (RattlerBuildError, AssertionError) as error:
+            print(f"error: {error}", file=log)
+            events.send(error=_ANSI.sub("", str(error)))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

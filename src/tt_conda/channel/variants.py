@@ -1,0 +1,124 @@
+"""The axes of ``variants.yaml``, narrowed to what was asked for, and the recipes rendered with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rattler_build import RattlerBuildError, RenderedVariant, Stage0Recipe, VariantConfig
+
+from tt_conda.errors import TtCondaError
+
+
+@dataclass(frozen=True)
+class Output:
+    """One package that a recipe gives for one combination of the axes."""
+
+    recipe: Path
+    rendered: RenderedVariant
+
+    @property
+    def name(self) -> str:
+        """Package name."""
+        return self.rendered.recipe.package.name
+
+    @property
+    def version(self) -> str:
+        """Package version."""
+        return self.rendered.recipe.package.version
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending: name-version-build."""
+        return f"{self.name}-{self.version}-{self.rendered.recipe.build.string}"
+
+    @property
+    def requirements(self) -> set[str]:
+        """Names of the packages that building it, testing it or running it needs."""
+        found = self.rendered.recipe.requirements.to_dict()
+        specs = [spec for part in ("build", "host", "run") for spec in found.get(part, [])]
+        return {_name(spec) for spec in specs}
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """The values of the axes that it depends on."""
+        return dict(self.rendered.variant)
+
+
+def _name(spec: Any) -> str:
+    if isinstance(spec, Mapping):  # pin_subpackage and its like
+        inner = next(iter(spec.values()))
+        spec = inner["name"] if isinstance(inner, Mapping) else inner
+    return str(spec).split()[0]
+
+
+def narrow(variants: Path, wanted: Mapping[str, Sequence[str]]) -> VariantConfig:
+    """Read the axes and keep the wanted values of each; zipped axes lose the same places.
+
+    Args:
+        variants: ``variants.yaml``.
+        wanted: axis → values; an axis that is not named keeps all of its values.
+
+    Raises:
+        TtCondaError: the file cannot be read, or has no such value.
+    """
+    try:
+        config = VariantConfig.from_file(variants)
+    except RattlerBuildError as error:
+        raise TtCondaError(
+            f"{variants}: the axes cannot be read: {error}", "It is YAML: axis → list of values."
+        ) from error
+    values: dict[str, list[Any]] = dict(config.to_dict())
+    groups = [list(group) for group in config.zip_keys or []]
+    for axis, chosen in wanted.items():
+        have = [str(value) for value in values.get(axis, [])]
+        if unknown := [value for value in chosen if value not in have]:
+            raise TtCondaError(
+                f"{variants}: {axis} has no value {', '.join(unknown)}", f"It has: {', '.join(have) or 'none'}."
+            )
+        places = [place for place, value in enumerate(have) if value in chosen]
+        group = next((group for group in groups if axis in group), [axis])
+        for member in group:
+            values[member] = [values[member][place] for place in places]
+    return VariantConfig(values, zip_keys=groups or None)
+
+
+def render(recipes: Iterable[Path], config: VariantConfig) -> list[Output]:
+    """Render recipes for every combination of the axes, each resulting package once.
+
+    Raises:
+        TtCondaError: a recipe is wrong; the engine's message names the line.
+    """
+    found: dict[str, Output] = {}
+    for recipe in recipes:
+        try:
+            rendered = Stage0Recipe.from_file(recipe).render(config)
+        except RattlerBuildError as error:
+            raise TtCondaError(f"{recipe}: {error}", "Correct the recipe and build again.") from error
+        for variant in rendered:
+            output = Output(recipe, variant)
+            found.setdefault(output.stem, output)
+    return list(found.values())
+
+
+def in_order(outputs: Sequence[Output]) -> list[Output]:
+    """Sort outputs so that each comes after those it requires.
+
+    Raises:
+        TtCondaError: outputs require each other in a circle.
+    """
+    names = {output.name for output in outputs}
+    waiting, ordered, done = list(outputs), [], set[str]()
+    while waiting:
+        ready = [o for o in waiting if not (o.requirements & names) - done - {o.name}]
+        if not ready:
+            raise TtCondaError(
+                f"these packages require each other in a circle: {', '.join(sorted({o.name for o in waiting}))}",
+                "Break the circle in their recipes.",
+            )
+        ordered += ready
+        waiting = [o for o in waiting if o not in ready]
+        done |= {o.name for o in ready} - {o.name for o in waiting}
+    return ordered

@@ -1,0 +1,13 @@
+"""What a build came to, in a few lines."""
+
+from __future__ import annotations
+
+from tt_conda.channel.build import Built
+from tt_conda.progress import console
+
+
+def show(result: Built) -> None:
+    """Say what was built, what was up to date, and what could not be tested and why."""
+    console.print(f"{len(result.built)} built, {len(result.current)} up to date, in {result.channel}")
+    for stem, absent in sorted(result.untested.items()):
+        console.print(f"[yellow]not tested[/yellow] {stem}: {', '.join(absent)} is in no channel here")
