@@ -31,7 +31,9 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.Complete
 
 
 def _tail(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "Err:", "W:"))]
+    lines = [
+        line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "Err:", "W:"))
+    ]
     return "".join(f"\n  apt: {line}" for line in lines[-6:])
 
 
@@ -80,8 +82,15 @@ class Archive:
             for part in ("lists/partial", "cache/archives/partial"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
             sources = _sources(self.suite)
-            if not sources:  # a machine whose own lists were deleted, as in images: read its sources into ours
-                own = ["-o", f"Dir::State::Lists={self.folder}/lists", "-o", f"Dir::Cache={self.folder}/cache"]
+            if (
+                not sources
+            ):  # a machine whose own lists were deleted, as in images: read its sources into ours
+                own = [
+                    "-o",
+                    f"Dir::State::Lists={self.folder}/lists",
+                    "-o",
+                    f"Dir::Cache={self.folder}/cache",
+                ]
                 _run(["apt-get", "update", "-q", "-o", "Debug::NoLocking=true", *own])
                 sources = _sources(self.suite, own)
             if not sources:
@@ -109,7 +118,9 @@ class Archive:
             if len(fields) == 3 and "Packages" in fields[2]:
                 found.setdefault(fields[0], fields[1])  # madison prints the newest first
         if missing := sorted(set(names) - set(found)):
-            raise TtCondaError(f"{self.suite} has no package {', '.join(missing)}", "Correct the name in the lock.")
+            raise TtCondaError(
+                f"{self.suite} has no package {', '.join(missing)}", "Correct the name in the lock."
+            )
         return found
 
     def download(self, packages: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -128,7 +139,8 @@ def _download(store: Store, archive: Archive, entries: Sequence[Deb], progress: 
         done = archive.download([f"{entry.name}={entry.version}" for entry in entries], folder)
         if "No space left on device" in done.stderr + done.stdout:
             raise TtCondaError(
-                f"{folder.parent}: the disk is full", "Free space there, or set TT_CONDA_CACHE to a larger disk."
+                f"{folder.parent}: the disk is full",
+                "Free space there, or set TT_CONDA_CACHE to a larger disk.",
             )
         gone = re.findall(r"Version '([^']+)' for '([^']+)' was not found", done.stderr)
         if gone:

@@ -25,7 +25,11 @@ def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
     pins: list[Wheel] = []
     with store.scratch() as folder:
         command = pip_command(
-            "download", *target_arguments(python), "--dest", str(folder), *(_requirement(want) for want in wants)
+            "download",
+            *target_arguments(python),
+            "--dest",
+            str(folder),
+            *(_requirement(want) for want in wants),
         )
         run_pip(command, ", ".join(_requirement(want) for want in wants))
         for file in sorted(folder.glob("*.whl")):
@@ -35,7 +39,12 @@ def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
             size, sha256 = file.stat().st_size, sha256_of(file)
             pins.append(
                 Wheel(
-                    name=want.wheel, version=version, python=python, filename=file.name, size=size, sha256=sha256
+                    name=want.wheel,
+                    version=version,
+                    python=python,
+                    filename=file.name,
+                    size=size,
+                    sha256=sha256,
                 )
             )
             store.put(file, sha256)
@@ -56,7 +65,14 @@ def _pin_debs(store: Store, suite: str, names: list[str]) -> list[Deb]:
             size, sha256 = files[0].stat().st_size, sha256_of(files[0])
             filename = files[0].name
             pins.append(
-                Deb(name=name, version=versions[name], suite=suite, filename=filename, size=size, sha256=sha256)
+                Deb(
+                    name=name,
+                    version=versions[name],
+                    suite=suite,
+                    filename=filename,
+                    size=size,
+                    sha256=sha256,
+                )
             )
             store.put(files[0], sha256, filename)
     return pins

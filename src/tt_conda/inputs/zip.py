@@ -60,9 +60,7 @@ def open_wheel(path: Path) -> zipfile.ZipFile:
         raise TtCondaError(what, _FETCH_AGAIN) from error
 
 
-def extract(
-    zf: zipfile.ZipFile, dest: Path, rename: Callable[[str], str | None] | None = None
-) -> list[Path]:
+def extract(zf: zipfile.ZipFile, dest: Path, rename: Callable[[str], str | None] | None = None) -> list[Path]:
     """Unpack the checked members of ``zf`` below ``dest``, their CRCs verified; returns the files written.
 
     ``rename`` maps a member's name to its path below ``dest``, or to None to leave it out.

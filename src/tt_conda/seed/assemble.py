@@ -1,0 +1,398 @@
+"""The embedded channel made and kept up to date: the one entrance of this package is ``ensure_channel``."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tt_conda import settings
+from tt_conda.errors import TtCondaError
+from tt_conda.seed import cpython
+from tt_conda.seed.cpython import available_pythons, missing_pythons
+
+if TYPE_CHECKING:
+    from tt_conda.progress import Stage
+    from tt_conda.seed.conda import Metadata
+    from tt_conda.seed.table import Table, Unit
+
+__all__ = ["available_pythons", "channel_dir", "ensure_channel", "missing_pythons"]
+
+_HERE = Path(__file__).parent
+_SUBDIRS = ("linux-64", "noarch")
+_ENGINE = 1
+"""Raise it to have every package assembled again."""
+
+
+def channel_dir() -> Path:
+    """The embedded channel's folder."""
+    return settings.cache_dir() / "channel"
+
+
+def _source_digest() -> str:
+    """Hash of the code that assembles; the tables count package by package."""
+    digest = hashlib.sha256(str(_ENGINE).encode())
+    for path in sorted(_HERE.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _state_key(source: str, pythons: dict[str, cpython.Interpreter]) -> str:
+    digest = hashlib.sha256(source.encode())
+    for name in ("packages.toml", "seed.lock"):
+        digest.update((_HERE / name).read_bytes())
+    for version, python in pythons.items():
+        digest.update(f"{version}{python.identity()}".encode())
+    return digest.hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _write_json(path: Path, content: object) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    part.replace(path)
+
+
+def _is_current(folder: Path, state: str, names: Collection[str] | None) -> bool:
+    stamp = _read_json(folder / ".stamp.json")
+    if stamp.get("state") != state:
+        return False
+    if not stamp["all"] and (names is None or not set(names) <= set(stamp["names"])):
+        return False
+    for name, size in stamp["files"].items():
+        try:
+            if (folder / name).stat().st_size != size:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def ensure_channel(names: Collection[str] | None = None) -> Path:
+    """Make sure that the embedded channel holds ``names`` and what they depend on (None: everything).
+
+    Returns:
+        the channel's folder; use it as ``file://`` channel. It is valid at every moment, also while this runs.
+
+    Raises:
+        TtCondaError: no supported CPython is on the machine, an input can't be fetched, the disk is full, …
+    """
+    pythons = cpython.require_any()
+    folder = channel_dir()
+    source = _source_digest()
+    state = _state_key(source, pythons)
+    if not _is_current(folder, state, names):
+        with _locked(folder):
+            if not _is_current(folder, state, names):
+                _update(folder, state, source, pythons, names)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time; the temporary folders of those that were killed are removed."""
+    from tt_conda.inputs.store import disk_errors
+
+    with disk_errors(folder):
+        for subdir in _SUBDIRS:
+            (folder / subdir).mkdir(parents=True, exist_ok=True)
+        (folder / ".records").mkdir(exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in folder.glob(".tmp-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+class _Record:
+    """What is known of one package file in the channel: its key, and its line in repodata.json."""
+
+    def __init__(self, folder: Path, unit: Unit, key: str) -> None:
+        self.folder, self.unit, self.key = folder, unit, key
+        label = f"{unit.entry.name}-{unit.python}" if unit.python else unit.entry.name
+        self.path = folder / ".records" / f"{label}.json"
+        self.content = _read_json(self.path)
+
+    @property
+    def file(self) -> str:
+        """The package, relative to the channel."""
+        return f"{self.unit.subdir}/{self.content['file']}"
+
+    def is_current(self) -> bool:
+        """Whether the package is there and made of what it would be made of now."""
+        if self.content.get("key") != self.key:
+            return False
+        path = self.folder / self.file
+        return path.is_file() and path.stat().st_size == self.content["record"]["size"]
+
+
+def _closure(table: Table, names: Collection[str], records: dict[Unit, _Record]) -> set[str]:
+    """``names`` and what they depend on, as far as it is known before they are built."""
+    wanted: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in wanted:
+            continue
+        if name not in table.entries:
+            if name in names:
+                raise TtCondaError(
+                    f"the embedded channel has no package {name!r}", "Use a conda-forge channel."
+                )
+            continue
+        wanted.add(name)
+        todo += [spec.split()[0] for spec in table.entries[name].depends]
+        for unit, record in records.items():
+            if unit.entry.name == name and record.is_current():
+                todo += [spec.split()[0] for spec in record.content["record"]["depends"]]
+    return wanted
+
+
+def _update(
+    folder: Path,
+    state: str,
+    source: str,
+    pythons: dict[str, cpython.Interpreter],
+    names: Collection[str] | None,
+) -> None:
+    from tt_conda.progress import stage
+    from tt_conda.seed.table import Table
+
+    table = Table.load()
+    records: dict[Unit, _Record] = {}
+    for unit in table.units(pythons):
+        identity = pythons[unit.python].identity() if unit.entry.cpython else ""
+        records[unit] = _Record(folder, unit, table.key(unit, source, identity))
+    while True:  # what a package depends on is known for certain once it is built
+        wanted = set(table.entries) if names is None else _closure(table, names, records)
+        missing = [u for u, record in records.items() if u.entry.name in wanted and not record.is_current()]
+        if not missing:
+            break
+        with stage("Embedded channel", total=2 * len(missing)) as progress:
+            _build(folder, table, pythons, missing, records, progress)
+        _publish(folder, records)
+    current = [record for record in records.values() if record.is_current()]
+    _publish(folder, records)
+    files = {record.file: record.content["record"]["size"] for record in current}
+    for subdir in _SUBDIRS:
+        files[f"{subdir}/repodata.json"] = (folder / subdir / "repodata.json").stat().st_size
+    everything = len(current) == len(records)
+    content = {
+        "state": state,
+        "all": everything,
+        "names": sorted({r.unit.entry.name for r in current}),
+        "files": files,
+    }
+    _write_json(folder / ".stamp.json", content)
+
+
+def _publish(folder: Path, records: dict[Unit, _Record]) -> None:
+    """Write both repodata.json for the packages that are current, then delete the others."""
+    from tt_conda.inputs.store import disk_errors
+
+    current = [record for record in records.values() if record.is_current()]
+    with disk_errors(folder):
+        for subdir in _SUBDIRS:
+            packages = {r.content["file"]: r.content["record"] for r in current if r.unit.subdir == subdir}
+            repodata = {
+                "info": {"subdir": subdir}, "packages": {}, "packages.conda": packages, "removed": [],
+                "repodata_version": 1,
+            }  # fmt: skip
+            if _read_json(folder / subdir / "repodata.json") != repodata:
+                _write_json(folder / subdir / "repodata.json", repodata)
+            for path in (folder / subdir).glob("*.conda"):
+                if path.name not in packages:
+                    path.unlink()
+
+
+def _fetch(table: Table, units: list[Unit], progress: Stage) -> dict[str, Path]:
+    """The inputs of ``units`` by sha256; wheels and Debian packages at the same time."""
+    from tt_conda.inputs.debian import fetch_debs
+    from tt_conda.inputs.wheels import fetch_all
+
+    wheels = {pin.sha256: pin for pin in (table.wheel(unit) for unit in units if unit.entry.wheel)}
+    debs = {pin.sha256: pin for unit in units for pin in table.debs(unit)}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = [pool.submit(fetch_all, list(wheels.values())), pool.submit(fetch_debs, list(debs.values()))]
+        found = {sha256: path for job in jobs for sha256, path in job.result().items()}
+    progress.advance(len(units))
+    return found
+
+
+def _build(
+    folder: Path,
+    table: Table,
+    pythons: dict[str, cpython.Interpreter],
+    units: list[Unit],
+    records: dict[Unit, _Record],
+    progress: Stage,
+) -> None:
+    inputs = _fetch(table, units, progress)
+
+    def weight(unit: Unit) -> int:
+        pins = sum(deb.size for deb in table.debs(unit))
+        if unit.entry.cpython:
+            return 1 << 40
+        return pins + (table.wheel(unit).size if unit.entry.wheel and not unit.entry.files else 0)
+
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 2)
+    try:
+        jobs = {
+            pool.submit(_build_one, folder, table, pythons, unit, records[unit], inputs): unit
+            for unit in sorted(units, key=weight, reverse=True)
+        }
+        for job in jobs:
+            job.result()
+            progress.advance()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _build_one(
+    folder: Path,
+    table: Table,
+    pythons: dict[str, cpython.Interpreter],
+    unit: Unit,
+    record: _Record,
+    inputs: dict[str, Path],
+) -> None:
+    from rattler_build import RattlerBuildError
+
+    from tt_conda.inputs.store import disk_errors
+    from tt_conda.seed import conda
+
+    with disk_errors(folder):
+        work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
+        try:
+            files, licenses = work / "files", work / "licenses"
+            licenses.mkdir()
+            metadata = _stage(table, pythons, unit, inputs, work, files, licenses, record.key)
+            try:
+                built, line = conda.write(metadata, files, licenses, work)
+            except RattlerBuildError as error:
+                raise _engine_error(folder, unit, error) from error
+            built.replace(folder / unit.subdir / metadata.filename)
+            record.content = {"key": record.key, "file": metadata.filename, "record": line}
+            _write_json(record.path, record.content)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _engine_error(folder: Path, unit: Unit, error: Exception) -> Exception:
+    text = str(error)
+    if any(sign in text for sign in ("No space left", "os error 28", "File too large", "os error 27")):
+        return TtCondaError(
+            f"{folder}: the disk is full while packing {unit.label}",
+            "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk.",
+        )
+    return error
+
+
+def _stage(
+    table: Table,
+    pythons: dict[str, cpython.Interpreter],
+    unit: Unit,
+    inputs: dict[str, Path],
+    work: Path,
+    files: Path,
+    licenses: Path,
+    key: str,
+) -> Metadata:
+    from tt_conda.inputs.unpack import deb_control, unpack_deb
+    from tt_conda.inputs.zip import unpack_wheel
+    from tt_conda.seed import link, pypi
+    from tt_conda.seed.conda import Metadata
+    from tt_conda.seed.place import DEBIAN, Places, place
+
+    entry = unit.entry
+    files.mkdir(parents=True)
+    short = key[:7]
+    depends = [unit.fill(spec) for spec in entry.depends]
+    summary, homepage = entry.summary, entry.homepage
+    points: tuple[str, ...] = ()
+    renames = dict(entry.needed)
+    version = "" if entry.cpython else table.version(unit)
+    build = f"h{short}_0"
+
+    if entry.cpython:
+        python = pythons[unit.python]
+        version, build = python.version, f"h{short}_0_cpython"
+        cpython.stage(python, files, set(table.sonames))
+        license_file = Path(python.stdlib) / "LICENSE.txt"
+        if license_file.is_file():
+            shutil.copyfile(license_file, licenses / "LICENSE.txt")
+        tag = "cp" + unit.python.replace(".", "")
+        constrains = [f"python_abi {unit.python}.* *_{tag}"]
+    else:
+        constrains = [unit.fill(spec) for spec in entry.constrains]
+    for deb in table.debs(unit):
+        raw = work / f"deb-{deb.name}"
+        path = inputs[deb.sha256]
+        unpack_deb(path, raw)
+        control = deb_control(path)
+        homepage = homepage or control.get("Homepage", "")
+        summary = summary or control.get("Description", "")
+        places = {"usr/share/doc/*/copyright": f"licenses/{deb.name}.copyright", **(entry.files or DEBIAN)}
+        place(raw, Places.of(places), files, licenses)
+        shutil.rmtree(raw)
+    if entry.wheel:
+        raw = work / "wheel"
+        unpack_wheel(inputs[table.wheel(unit).sha256], raw)
+        if entry.files:
+            info = next(raw.glob("*.dist-info"))
+            dist = pypi.read_distribution(info)
+            place(raw, Places.of(entry.files), files, licenses)
+        else:
+            dist = pypi.install(raw, files, licenses, unit.python)
+            names = table.by_wheel
+            versions = [unit.python] if unit.python else list(cpython.VERSIONS)
+            depends += pypi.conda_depends(dist, names, versions)
+            renames |= link.drop_vendored(files, table.vendored)
+            if unit.python:
+                build = f"py{unit.python.replace('.', '')}h{short}_0"
+                major, minor = unit.python.split(".")
+                tag = f"cp{major}{minor}"
+                depends += [
+                    f"python >={unit.python},<{major}.{int(minor) + 1}.0a0", f"python_abi {unit.python}.* *_{tag}"
+                ]  # fmt: skip
+            else:
+                build, points = f"pyh{short}_0", dist.entry_points
+                depends.append(f"python {dist.requires_python or '>=3.10'}".replace(" ,", ","))
+        summary, homepage = summary or dist.summary, homepage or dist.homepage
+    for name, target in entry.links.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).symlink_to(target)
+    for name, text in entry.text.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        content = table.texts[text[1:]] if text.startswith("@") else text
+        (files / name).write_text(content.lstrip("\n"))
+    if entry.elf != "keep":
+        needs = link.settle(files, renames, table.sonames, unit.label, entry.provides)
+        depends += sorted(needs - {spec.split()[0] for spec in depends} - {entry.name})
+    if entry.is_python_package:
+        pypi.write_record(
+            files / (f"lib/python{unit.python}/site-packages" if unit.python else "site-packages")
+        )
+    if entry.build:
+        build = unit.fill(entry.build)
+    return Metadata(
+        name=entry.name, version=version, build=build, subdir=unit.subdir, license=entry.license,
+        noarch="python" if entry.is_noarch_python else "generic" if entry.noarch else None,
+        depends=depends, constrains=constrains, summary=summary, homepage=homepage, entry_points=points,
+    )  # fmt: skip
