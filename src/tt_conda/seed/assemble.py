@@ -123,8 +123,8 @@ def _locked(folder: Path) -> Iterator[None]:
 class _Record:
     """What is known of one package file in the channel: its key, and its line in repodata.json."""
 
-    def __init__(self, folder: Path, unit: Unit, key: str) -> None:
-        self.folder, self.unit, self.key = folder, unit, key
+    def __init__(self, folder: Path, unit: Unit, key: str, providers: dict[str, str]) -> None:
+        self.folder, self.unit, self.key, self.providers = folder, unit, key, providers
         label = f"{unit.entry.name}-{unit.python}" if unit.python else unit.entry.name
         self.path = folder / ".records" / f"{label}.json"
         self.content = _read_json(self.path)
@@ -137,6 +137,8 @@ class _Record:
     def is_current(self) -> bool:
         """Whether the package is there and made of what it would be made of now."""
         if self.content.get("key") != self.key:
+            return False
+        if any(self.providers.get(what) != package for what, package in self.content["resolved"].items()):
             return False
         path = self.folder / self.file
         return path.is_file() and path.stat().st_size == self.content["record"]["size"]
@@ -152,9 +154,7 @@ def _closure(table: Table, names: Collection[str], records: dict[Unit, _Record])
             continue
         if name not in table.entries:
             if name in names:
-                raise TtCondaError(
-                    f"the embedded channel has no package {name!r}", "Use a conda-forge channel."
-                )
+                raise TtCondaError(f"the embedded channel has no package {name!r}", "Use a conda-forge channel.")
             continue
         wanted.add(name)
         todo += [spec.split()[0] for spec in table.entries[name].depends]
@@ -178,7 +178,7 @@ def _update(
     records: dict[Unit, _Record] = {}
     for unit in table.units(pythons):
         identity = pythons[unit.python].identity() if unit.entry.cpython else ""
-        records[unit] = _Record(folder, unit, table.key(unit, source, identity))
+        records[unit] = _Record(folder, unit, table.key(unit, source, identity), table.providers())
     while True:  # what a package depends on is known for certain once it is built
         wanted = set(table.entries) if names is None else _closure(table, names, records)
         missing = [u for u, record in records.items() if u.entry.name in wanted and not record.is_current()]
@@ -282,13 +282,13 @@ def _build_one(
         try:
             files, licenses = work / "files", work / "licenses"
             licenses.mkdir()
-            metadata = _stage(table, pythons, unit, inputs, work, files, licenses, record.key)
+            metadata, resolved = _stage(table, pythons, unit, inputs, work, files, licenses, record.key)
             try:
                 built, line = conda.write(metadata, files, licenses, work)
             except RattlerBuildError as error:
                 raise _engine_error(folder, unit, error) from error
             built.replace(folder / unit.subdir / metadata.filename)
-            record.content = {"key": record.key, "file": metadata.filename, "record": line}
+            record.content = {"key": record.key, "file": metadata.filename, "resolved": resolved, "record": line}
             _write_json(record.path, record.content)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -313,7 +313,7 @@ def _stage(
     files: Path,
     licenses: Path,
     key: str,
-) -> Metadata:
+) -> tuple[Metadata, dict[str, str]]:
     from tt_conda.inputs.unpack import deb_control, unpack_deb
     from tt_conda.inputs.zip import unpack_wheel
     from tt_conda.seed import link, pypi
@@ -327,6 +327,7 @@ def _stage(
     summary, homepage = entry.summary, entry.homepage
     points: tuple[str, ...] = ()
     renames = dict(entry.needed)
+    resolved: dict[str, str] = {}
     version = "" if entry.cpython else table.version(unit)
     build = f"h{short}_0"
 
@@ -360,9 +361,10 @@ def _stage(
             place(raw, Places.of(entry.files), files, licenses)
         else:
             dist = pypi.install(raw, files, licenses, unit.python)
-            names = table.by_wheel
             versions = [unit.python] if unit.python else list(cpython.VERSIONS)
-            depends += pypi.conda_depends(dist, names, versions)
+            requires = pypi.conda_depends(dist, table.by_wheel, versions)
+            depends += requires
+            resolved.update({f"dist:{name}": table.by_wheel[name] for name in requires.values()})
             renames |= link.drop_vendored(files, table.vendored)
             if unit.python:
                 build = f"py{unit.python.replace('.', '')}h{short}_0"
@@ -384,15 +386,15 @@ def _stage(
         (files / name).write_text(content.lstrip("\n"))
     if entry.elf != "keep":
         needs = link.settle(files, renames, table.sonames, unit.label, entry.provides)
-        depends += sorted(needs - {spec.split()[0] for spec in depends} - {entry.name})
+        depends += sorted(set(needs.values()) - {spec.split()[0] for spec in depends} - {entry.name})
+        resolved.update(needs)
     if entry.is_python_package:
-        pypi.write_record(
-            files / (f"lib/python{unit.python}/site-packages" if unit.python else "site-packages")
-        )
+        pypi.write_record(files / (f"lib/python{unit.python}/site-packages" if unit.python else "site-packages"))
     if entry.build:
         build = unit.fill(entry.build)
-    return Metadata(
+    metadata = Metadata(
         name=entry.name, version=version, build=build, subdir=unit.subdir, license=entry.license,
         noarch="python" if entry.is_noarch_python else "generic" if entry.noarch else None,
         depends=depends, constrains=constrains, summary=summary, homepage=homepage, entry_points=points,
     )  # fmt: skip
+    return metadata, resolved

@@ -71,9 +71,7 @@ def _add_link_json(path: Path, entry_points: Sequence[str], work: Path) -> None:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(rewritten, "w", zipfile.ZIP_STORED) as sink:
         for member in source.infolist():
             data = source.read(member)
-            sink.writestr(
-                member, _zstd_frame(buffer.getvalue()) if member.filename.startswith("info-") else data
-            )
+            sink.writestr(member, _zstd_frame(buffer.getvalue()) if member.filename.startswith("info-") else data)
     rewritten.replace(path)
 
 

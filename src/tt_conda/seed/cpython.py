@@ -75,10 +75,7 @@ def _candidates(version: str) -> Iterator[Path]:
         yield Path(getattr(sys, "_base_executable", sys.executable))
     home = Path(env.get("HOME") or "/nonexistent")
     pyenv = Path(env.get("PYENV_ROOT") or home / ".pyenv")
-    uv = Path(
-        env.get("UV_PYTHON_INSTALL_DIR")
-        or env.get("XDG_DATA_HOME", str(home / ".local/share")) + "/uv/python"
-    )
+    uv = Path(env.get("UV_PYTHON_INSTALL_DIR") or env.get("XDG_DATA_HOME", str(home / ".local/share")) + "/uv/python")
     tag = "cp" + version.replace(".", "")
     patterns = [
         *((Path(folder), name) for folder in env.get("PATH", "").split(os.pathsep) if folder),

@@ -72,8 +72,8 @@ def drop_vendored(root: Path, vendored: Mapping[str, str]) -> dict[str, str]:
 
 def settle(
     root: Path, renames: Mapping[str, str], owners: Mapping[str, str], package: str, provides: tuple[str, ...]
-) -> set[str]:
-    """Set NEEDED and RPATH of every ELF file below ``root``; returns the packages that it needs.
+) -> dict[str, str]:
+    """Set NEEDED and RPATH of every ELF file below ``root``; returns the sonames of others that it needs.
 
     Args:
         root: the package's files; ``lib/`` is where the environment's libraries are.
@@ -96,7 +96,7 @@ def settle(
         raise TtCondaError(f"{package}: puts {', '.join(extra)} into lib/, which its `provides` does not say")
     if missing := sorted(set(provides) - offered):
         raise TtCondaError(f"{package}: promises {', '.join(missing)}, but its source does not have it")
-    depends: set[str] = set()
+    depends: dict[str, str] = {}
     for path, elf in found.items():
         needed = [renames.get(name, name) for name in elf.needed]
         folders: dict[str, None] = {}
@@ -106,7 +106,7 @@ def settle(
             if name in inside:
                 folders[os.path.relpath(inside[name].parent, path.parent)] = None
             elif name in owners:
-                depends.add(owners[name])
+                depends[name] = owners[name]
                 folders[os.path.relpath(lib, path.parent)] = None
             else:
                 raise TtCondaError(
@@ -117,7 +117,6 @@ def settle(
             folders.setdefault(".", None)
         rpath = ":".join("$ORIGIN" if folder == "." else f"$ORIGIN/{folder}" for folder in folders)
         _rewrite(path, elf, needed, rpath)
-    depends.discard(package)
     return depends
 
 
@@ -138,9 +137,7 @@ def _rewrite(path: Path, elf: Elf, needed: list[str], rpath: str) -> None:
         return
     mode = path.stat().st_mode
     path.chmod(mode | 0o200)
-    done = subprocess.run(
-        [*command, str(path)], capture_output=True, text=True, errors="replace", check=False
-    )
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise OSError(f"patchelf {path}: {done.stderr.strip()}")
     path.chmod(mode)

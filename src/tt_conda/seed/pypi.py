@@ -34,9 +34,7 @@ class Distribution:
 
 def read_distribution(info: Path) -> Distribution:
     """Read a ``.dist-info`` folder."""
-    message: email.message.Message = email.message_from_string(
-        (info / "METADATA").read_text(encoding="utf-8")
-    )
+    message: email.message.Message = email.message_from_string((info / "METADATA").read_text(encoding="utf-8"))
     by_name: dict[str, str] = {}
     for value in message.get_all("Project-URL") or []:
         key, _, url = str(value).partition(",")
@@ -47,9 +45,7 @@ def read_distribution(info: Path) -> Distribution:
         parser.optionxform = str  # type: ignore[assignment, method-assign]
         parser.read_string((info / "entry_points.txt").read_text(encoding="utf-8"))
         if parser.has_section("console_scripts"):
-            points = [
-                f"{key} = {value.split('[')[0].strip()}" for key, value in parser.items("console_scripts")
-            ]
+            points = [f"{key} = {value.split('[')[0].strip()}" for key, value in parser.items("console_scripts")]
     homepage = message.get("Home-page") or ""
     for key in ("homepage", "home", "source", "source code", "repository", "documentation"):
         if not homepage.startswith("http"):
@@ -64,9 +60,9 @@ def read_distribution(info: Path) -> Distribution:
     )
 
 
-def conda_depends(dist: Distribution, names: dict[str, str], pythons: Iterable[str]) -> list[str]:
-    """Requires-Dist in conda's words, as far as it applies on Linux to one of ``pythons``."""
-    depends: dict[str, None] = {}
+def conda_depends(dist: Distribution, names: dict[str, str], pythons: Iterable[str]) -> dict[str, str]:
+    """Requires-Dist in conda's words, as far as it applies on Linux to one of ``pythons``: spec → distribution."""
+    depends: dict[str, str] = {}
     for text in dist.requires:
         requirement = Requirement(text)
         if requirement.marker and not any(
@@ -87,8 +83,8 @@ def conda_depends(dist: Distribution, names: dict[str, str], pythons: Iterable[s
                 "Add it to src/tt_conda/seed/packages.toml and seed.lock.",
             )
         specifier = ",".join(sorted(str(part) for part in requirement.specifier))
-        depends[f"{name} {specifier}".strip()] = None
-    return list(depends)
+        depends[f"{name} {specifier}".strip()] = canonical(requirement.name)
+    return depends
 
 
 def script(entry_point: str, python: str) -> str:
@@ -111,9 +107,7 @@ def relocatable_shebang(text: bytes, python: str) -> bytes:
     if not text.startswith(b"#!python"):
         return text
     _, _, rest = text.partition(b"\n")
-    head = (
-        f'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/python{python}" "$0" "$@"\n\' \'\'\'\n'
-    )
+    head = f'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/python{python}" "$0" "$@"\n\' \'\'\'\n'
     return head.encode() + rest
 
 

@@ -122,20 +122,14 @@ class Table:
         for entry in self.entries.values():
             for soname in entry.provides:
                 if soname in owners:
-                    raise TtCondaError(
-                        f"{TABLE}: {soname} is provided by {owners[soname]} and by {entry.name}"
-                    )
+                    raise TtCondaError(f"{TABLE}: {soname} is provided by {owners[soname]} and by {entry.name}")
                 owners[soname] = entry.name
         return owners
 
     @cached_property
     def by_wheel(self) -> dict[str, str]:
         """Distribution name to the conda package that installs it."""
-        return {
-            locks.canonical(entry.wheel): entry.name
-            for entry in self.entries.values()
-            if entry.is_python_package
-        }
+        return {locks.canonical(entry.wheel): entry.name for entry in self.entries.values() if entry.is_python_package}
 
     def wheel(self, unit: Unit) -> locks.Wheel:
         """The pinned wheel of a unit."""
@@ -164,6 +158,10 @@ class Table:
             else:
                 yield Unit(entry)
 
+    def providers(self) -> dict[str, str]:
+        """Everything that a package can need (sonames, distributions) and the package that has it."""
+        return {**self.sonames, **{f"dist:{name}": package for name, package in self.by_wheel.items()}}
+
     def key(self, unit: Unit, source: str, interpreter: str) -> str:
         """Hash of everything that the content of a unit depends on."""
         entry = unit.entry
@@ -171,8 +169,13 @@ class Table:
         if entry.wheel:
             pins.append(self.wheel(unit).sha256)
         parts = {
-            "entry": entry.model_dump(), "python": unit.python, "pins": pins, "source": source,
-            "version": "" if entry.cpython else self.version(unit), "interpreter": interpreter,
-            "vendored": self.vendored, "texts": self.texts, "sonames": self.sonames, "wheels": self.by_wheel,
-        }  # fmt: skip
+            "entry": entry.model_dump(),
+            "python": unit.python,
+            "pins": pins,
+            "source": source,
+            "version": "" if entry.cpython else self.version(unit),
+            "interpreter": interpreter,
+            "vendored": self.vendored if entry.is_python_package else {},
+            "texts": [self.texts[text[1:]] for text in entry.text.values() if text.startswith("@")],
+        }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
