@@ -114,7 +114,131 @@ def build(
 
     asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python}
     axes = {axis: values for axis, values in asked.items() if values}
-    show(run(packages or [], axes=axes, channels=channel or [_embedded()], jobs=jobs))
+    show(run(packages or [], axes=axes, channels=channel or _others(), jobs=jobs))
+
+
+_Channels = Annotated[
+    list[str] | None, typer.Option("--channel", "-c", help="Instead of output/ and the embedded channel.")
+]
+_Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
+_Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
+
+
+@app.command()
+def install(
+    prefix: _Prefix,
+    specs: _Specs = None,
+    channel: _Channels = None,
+    frozen: Annotated[Path | None, typer.Option(metavar="LOCK", help="Install exactly this lock file.")] = None,
+) -> None:
+    """Install packages into an environment.
+
+    Examples:
+
+      tt-conda install ttnn 'python 3.12.*' --prefix env
+
+      tt-conda install --frozen tt-conda.lock --prefix env
+    """
+    from tt_conda.channel import environment
+
+    records = environment.install(specs or [], prefix, _channels(channel) if not frozen or channel else [], frozen)
+    typer.echo(f"{prefix}: {len(records)} packages")
+
+
+@app.command()
+def lock(
+    specs: _Specs = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The lock file.")] = Path("tt-conda.lock"),
+    channel: _Channels = None,
+) -> None:
+    """Solve, and write every package with its sha256 to a lock file (the format of pixi.lock).
+
+    Example:
+
+      tt-conda lock ttnn 'python 3.12.*' --output ttnn.lock
+    """
+    from tt_conda.channel import environment, lockfile
+
+    channels = _channels(channel)
+    records = environment.solve(specs or [], channels)
+    lockfile.write_lock(output, records, specs or [], channels)
+    typer.echo(f"{output}: {len(records)} packages")
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, with its arguments.")],
+    prefix: _Prefix,
+) -> None:
+    """Run a command in an activated environment; its exit code is ours.
+
+    Example:
+
+      tt-conda run --prefix env python -c 'import ttnn'
+    """
+    from tt_conda.channel import shell
+
+    raise typer.Exit(shell.run(prefix, command))
+
+
+@app.command("shell")
+def shell_(prefix: _Prefix) -> None:
+    """Start your shell in an activated environment.
+
+    Example:
+
+      tt-conda shell --prefix env
+    """
+    from tt_conda.channel import shell
+
+    raise typer.Exit(shell.shell(prefix))
+
+
+@app.command()
+def prove(
+    file: Annotated[Path, typer.Argument(help="Which environments, e.g. ci/proof.toml.")],
+    channel: _Channels = None,
+) -> None:
+    """Make environments from the channel and show that a process maps each library once.
+
+    Example:
+
+      tt-conda prove ci/proof.toml
+    """
+    from tt_conda import settings
+    from tt_conda.report import proof
+
+    pythons = None
+    if not channel and not settings.channels():
+        from tt_conda.seed import available_pythons
+
+        pythons = list(available_pythons())
+    result = proof.prove(file, _channels(channel), pythons)
+    proof.show(result)
+    raise typer.Exit(1 if result.problems else 0)
+
+
+@app.command()
+def embedded() -> None:
+    """Assemble the embedded channel and print where it is.
+
+    It holds what the suite needs, for machines that cannot reach conda-forge: made from PyPI wheels, Debian packages
+    and this machine's CPython.
+    """
+    typer.echo(_embedded())
+
+
+def _channels(given: list[str] | None) -> list[str | Path]:
+    from tt_conda import settings
+
+    return list(given) if given else [settings.output_dir(), *_others()]
+
+
+def _others() -> list[str | Path]:
+    """Where everything comes from that the suite does not build itself."""
+    from tt_conda import settings
+
+    return list(settings.channels()) or [_embedded()]
 
 
 def _embedded() -> Path:

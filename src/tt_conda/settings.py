@@ -30,6 +30,11 @@ def output_dir() -> Path:
     return project_dir() / "output"
 
 
+def channels() -> list[str]:
+    """The channels that stand in for the embedded one: ``$TT_CONDA_CHANNELS``, separated by commas."""
+    return [name.strip() for name in os.environ.get("TT_CONDA_CHANNELS", "").split(",") if name.strip()]
+
+
 def environ() -> dict[str, str]:
     """A copy of this process's environment, for child processes."""
     return dict(os.environ)

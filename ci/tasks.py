@@ -1,0 +1,48 @@
+"""Run a task of pixi.toml as pixi would: what it depends on first, then its command in a shell."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def order(tasks: dict[str, Any], name: str) -> list[str]:
+    """``name`` and everything it depends on, dependencies first."""
+    found: list[str] = []
+    for needed in tasks[name].get("depends-on", []):
+        found += [task for task in order(tasks, needed) if task not in found]
+    return [*found, name]
+
+
+def main(manifest: str, arguments: list[str]) -> int:
+    """Run the task that the first argument names; the rest is appended to its command."""
+    tasks = tomllib.loads(Path(manifest).read_text())["tasks"]
+    if not arguments or arguments[0] not in tasks:
+        asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
+        lines = [f"  {name:8} {task['description']}" for name, task in tasks.items()]
+        said = "usage: ci/run TASK [ARGUMENT]...\n\ntasks:\n" + "\n".join(lines) + "\n\nexample: ci/run build"
+        print(said, file=sys.stdout if asked_for_help else sys.stderr)
+        return 0 if asked_for_help else 2
+    os.chdir(Path(manifest).parent)
+    for name in (names := order(tasks, arguments[0])):
+        extra = shlex.join(arguments[1:]) if name == names[-1] else ""
+        code = subprocess.run(["bash", "-c", f"{tasks[name]['cmd']} {extra}"], check=False).returncode
+        if code:
+            return code if code > 0 else 128 - code
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1], sys.argv[2:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,106 @@
+"""Which shared objects a process maps, from where, and how often each library is among them (proc(5), maps)."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tt_conda.carve.providers import load_providers
+from tt_conda.elf import ElfError, plain_soname, read
+from tt_conda.errors import TtCondaError
+
+# Runs in the audited environment: imports, then says what is mapped and what the statements printed last.
+_PROBE = """
+import importlib, json, os, sys
+request = json.loads(sys.argv[1])
+for name in request["imports"]:
+    importlib.import_module(name)
+with open("/proc/self/maps") as maps:
+    files = sorted({line.split(None, 5)[5].strip() for line in maps if ".so" in line or "python" in line})
+print("\\n" + json.dumps([f for f in files if f.startswith("/") and os.path.isfile(f)]))
+"""
+
+
+@dataclass(frozen=True)
+class MappedObject:
+    """One shared object in a process."""
+
+    path: Path
+    soname: str
+    bytes: int
+    package: str | None
+    """The conda package that owns it; None for what is not of the environment."""
+
+
+def probe_command(python: Path, imports: Sequence[str]) -> list[str]:
+    """The command that imports modules and prints, as its last line, the files that are then mapped."""
+    return [str(python), "-c", _PROBE, json.dumps({"imports": list(imports)})]
+
+
+def parse_probe(output: str) -> list[Path]:
+    """Return the files that :func:`probe_command` printed.
+
+    Raises:
+        TtCondaError: the output is not the probe's.
+    """
+    try:
+        return [Path(name) for name in json.loads(output.rstrip().splitlines()[-1])]
+    except (IndexError, ValueError) as error:
+        raise TtCondaError(
+            f"importing said nothing of what is mapped: {output[-500:]!r}", "Import it by hand."
+        ) from error
+
+
+def owners(prefix: Path) -> dict[Path, str]:
+    """Return real path → package of every file that conda put into ``prefix``."""
+    found: dict[Path, str] = {}
+    for record in sorted((prefix / "conda-meta").glob("*.json")):
+        data = json.loads(record.read_text())
+        for file in data.get("files", []):
+            found[prefix / file] = data["name"]
+    return found
+
+
+def mapped_objects(files: Iterable[Path], prefix: Path) -> list[MappedObject]:
+    """Read the shared objects among mapped files and find the packages they are from."""
+    prefix = prefix.resolve()
+    owner = owners(prefix)
+    found = []
+    for file in files:
+        try:
+            elf = read(file)
+        except ElfError:
+            continue
+        if (elf.kind == "dyn" and elf.interpreter is None) or ".so" in file.name:
+            soname = plain_soname(elf.soname or file.name)
+            found.append(MappedObject(file, soname, file.stat().st_size, owner.get(file)))
+    return found
+
+
+def problems(objects: Sequence[MappedObject], prefix: Path) -> list[str]:
+    """Say which libraries are mapped more than once, and which come from outside the environment.
+
+    The C library is the machine's; everything else must be the environment's own.
+    """
+    prefix = prefix.resolve()
+    system = load_providers().system
+    said = []
+    for name, copies in by_library(objects).items():
+        if len(copies) > 1:
+            said.append(f"{name} is mapped {len(copies)} times: {', '.join(str(o.path) for o in copies)}")
+    for mapped in objects:
+        if prefix not in mapped.path.parents and mapped.soname not in system:
+            said.append(f"{mapped.soname} comes from outside the environment: {mapped.path}")
+    return said
+
+
+def by_library(objects: Sequence[MappedObject]) -> dict[str, list[MappedObject]]:
+    """Group objects that are the same library: by soname; Python modules, which share names, by path."""
+    groups: dict[str, list[MappedObject]] = defaultdict(list)
+    for mapped in objects:
+        is_module = "site-packages" in mapped.path.parts or "lib-dynload" in mapped.path.parts
+        groups[str(mapped.path) if is_module and not mapped.soname.startswith("lib") else mapped.soname].append(mapped)
+    return dict(groups)
