@@ -44,3 +44,11 @@ def engine_environ() -> dict[str, str]:
     """The environment of a building process: its caches, and ours that recipes ask for, lie in the cache folder."""
     cache = cache_dir()
     return {**os.environ, "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler")}
+
+
+def pip_environ() -> dict[str, str]:
+    """The environment for pip's downloads. Conda builds set PIP_NO_INDEX against unpinned downloads; ours are pinned."""
+    variables = environ()
+    if variables.get("CONDA_BUILD"):
+        variables.pop("PIP_NO_INDEX", None)
+    return variables

@@ -51,7 +51,7 @@ def run_pip(command: Sequence[str], what: str) -> str:
     """Run pip and return its output; a failure shows its last lines."""
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        stdin=subprocess.DEVNULL, env=settings.environ(), check=False,
+        stdin=subprocess.DEVNULL, env=settings.pip_environ(), check=False,
     )  # fmt: skip
     if done.returncode == 0:
         return done.stdout
