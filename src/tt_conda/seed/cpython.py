@@ -201,8 +201,13 @@ def require_any() -> dict[str, Interpreter]:
 
 
 def _filler(path: str) -> str:
-    """A path of the same length that names no place of this machine."""
-    return ("/opt/python" + "_" * len(path))[: len(path)]
+    """A path of the same length that names no place of this machine.
+
+    The last component stays: linkers merge a string into the tail of another, and the version number of
+    ``sys.version`` may well be the end of ``/home/me/.pyenv/versions/3.10.13``.
+    """
+    folder, _, name = path.rpartition("/")
+    return ("/opt/python" + "_" * len(folder))[: len(folder)] + "/" + name
 
 
 def stage(python: Interpreter, files: Path, known_sonames: set[str]) -> None:
