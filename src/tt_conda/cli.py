@@ -210,7 +210,7 @@ def prove(
 
     pythons = None
     if not channel and not settings.channels():
-        from tt_conda.seed import available_pythons
+        from tt_conda.seed.cpython import available_pythons
 
         pythons = list(available_pythons())
     result = proof.prove(file, _channels(channel), pythons)
@@ -242,7 +242,7 @@ def _others() -> list[str | Path]:
 
 
 def _embedded() -> Path:
-    from tt_conda.seed import ensure_channel
+    from tt_conda.seed.assemble import ensure_channel
 
     return ensure_channel()
 

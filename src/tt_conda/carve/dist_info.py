@@ -21,6 +21,8 @@ def write_record(root: Path, site_packages: Path, dist_info: str) -> None:
         for parent, _, files in os.walk(base):
             for file in files:
                 path = Path(parent) / file
+                if path.is_symlink():  # to data that another package may own
+                    continue
                 digest = hashlib.sha256(path.read_bytes()).digest()
                 value = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
                 rows.append((os.path.relpath(path, site_packages), f"sha256={value}", str(path.stat().st_size)))

@@ -59,6 +59,8 @@ class Builder:
     def __init__(self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int) -> None:
         self.project, self.config, self.jobs = project, config, jobs
         self.channel = project / "output"
+        if not (self.channel / "noarch" / "repodata.json").is_file():
+            index.publish([], self.channel)
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)
         self._engines: set[subprocess.Popen[bytes]] = set()
@@ -94,8 +96,6 @@ class Builder:
                 self.result.current.append(output.stem)
             else:
                 todo.append(_Work(output, key))
-        if not (self.channel / "noarch" / "repodata.json").is_file():
-            index.publish([], self.channel)
         if todo:
             with stage(f"Building {len(todo)} packages", total=len(todo)) as bar:
                 self._run_all(todo, bar)
@@ -331,4 +331,7 @@ def _append(log: Path, noise: Path) -> None:
 
 
 def _tail(log: Path, lines: int = 12) -> list[str]:
-    return [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-lines:]
+    """The last lines before the engine's own epitaph, which repeats paths."""
+    text = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    ends = [at for at, line in enumerate(text) if line.startswith(("error: ", "Script failed"))]
+    return [line[:200] for line in text[: ends[0] if ends else None][-lines:]]
