@@ -385,7 +385,7 @@ def _stage(
         content = table.texts[text[1:]] if text.startswith("@") else text
         (files / name).write_text(content.lstrip("\n"))
     if entry.elf != "keep":
-        needs = link.settle(files, renames, table.sonames, unit.label, entry.provides)
+        needs = link.settle(files, renames, table.sonames, unit.label, entry.provides, entry.add_needed)
         depends += sorted(set(needs.values()) - {spec.split()[0] for spec in depends} - {entry.name})
         resolved.update(needs)
     if entry.is_python_package:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -71,7 +73,12 @@ def drop_vendored(root: Path, vendored: Mapping[str, str]) -> dict[str, str]:
 
 
 def settle(
-    root: Path, renames: Mapping[str, str], owners: Mapping[str, str], package: str, provides: tuple[str, ...]
+    root: Path,
+    renames: Mapping[str, str],
+    owners: Mapping[str, str],
+    package: str,
+    provides: tuple[str, ...],
+    added: Mapping[str, tuple[str, ...]],
 ) -> dict[str, str]:
     """Set NEEDED and RPATH of every ELF file below ``root``; returns the sonames of others that it needs.
 
@@ -81,6 +88,7 @@ def settle(
         owners: soname → package of the channel.
         package: the package at hand, for messages.
         provides: the sonames that it promises.
+        added: soname → what it uses without needing it.
     """
     found = elf_files(root)
     lib = root / "lib"
@@ -99,6 +107,7 @@ def settle(
     depends: dict[str, str] = {}
     for path, elf in found.items():
         needed = [renames.get(name, name) for name in elf.needed]
+        needed += added.get(elf.soname or "", ())
         folders: dict[str, None] = {}
         for name in needed:
             if is_glibc(name):
@@ -122,9 +131,11 @@ def settle(
 
 def _rewrite(path: Path, elf: Elf, needed: list[str], rpath: str) -> None:
     command = [_patchelf()]
-    for old, new in zip(elf.needed, needed, strict=True):
+    for old, new in zip(elf.needed, needed, strict=False):
         if old != new:
             command += ["--replace-needed", old, new]
+    for name in needed[len(elf.needed) :]:
+        command += ["--add-needed", name]
     foreign = any(not is_glibc(name) for name in needed)
     if not foreign and elf.search_path is None:
         rpath = ""
@@ -139,5 +150,7 @@ def _rewrite(path: Path, elf: Elf, needed: list[str], rpath: str) -> None:
     path.chmod(mode | 0o200)
     done = subprocess.run([*command, str(path)], capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise OSError(f"patchelf {path}: {done.stderr.strip()}")
+        if path.stat().st_size == 0 or "No space left" in done.stderr or done.returncode == -signal.SIGXFSZ:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        raise RuntimeError(f"patchelf {path}: {done.stderr.strip()}")
     path.chmod(mode)

@@ -46,6 +46,7 @@ class Entry(BaseModel):
     constrains: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
     needed: dict[str, str] = {}
+    add_needed: dict[str, tuple[str, ...]] = {}
     files: dict[str, str] = {}
     links: dict[str, str] = {}
     text: dict[str, str] = {}
