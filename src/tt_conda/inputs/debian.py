@@ -31,9 +31,7 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.Complete
 
 
 def _tail(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [
-        line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "Err:", "W:"))
-    ]
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "Err:", "W:"))]
     return "".join(f"\n  apt: {line}" for line in lines[-6:])
 
 
@@ -82,9 +80,7 @@ class Archive:
             for part in ("lists/partial", "cache/archives/partial"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
             sources = _sources(self.suite)
-            if (
-                not sources
-            ):  # a machine whose own lists were deleted, as in images: read its sources into ours
+            if not sources:  # a machine whose own lists were deleted, as in images: read its sources into ours
                 own = [
                     "-o",
                     f"Dir::State::Lists={self.folder}/lists",
@@ -118,9 +114,7 @@ class Archive:
             if len(fields) == 3 and "Packages" in fields[2]:
                 found.setdefault(fields[0], fields[1])  # madison prints the newest first
         if missing := sorted(set(names) - set(found)):
-            raise TtCondaError(
-                f"{self.suite} has no package {', '.join(missing)}", "Correct the name in the lock."
-            )
+            raise TtCondaError(f"{self.suite} has no package {', '.join(missing)}", "Correct the name in the lock.")
         return found
 
     def download(self, packages: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -137,7 +131,8 @@ def _download(store: Store, archive: Archive, entries: Sequence[Deb], progress: 
     with store.scratch() as folder:
         folder.chmod(0o755)
         done = archive.download([f"{entry.name}={entry.version}" for entry in entries], folder)
-        if "No space left on device" in done.stderr + done.stdout:
+        output = done.stderr + done.stdout
+        if any(sign in output for sign in ("No space left", "File too large", "enough free space", "quota")):
             raise TtCondaError(
                 f"{folder.parent}: the disk is full",
                 "Free space there, or set TT_CONDA_CACHE to a larger disk.",
@@ -170,9 +165,7 @@ def _download(store: Store, archive: Archive, entries: Sequence[Deb], progress: 
                 progress.advance()
 
 
-def fetch_debs(
-    entries: Collection[Deb], progress: Stage | None = None, store: Store | None = None
-) -> dict[str, Path]:
+def fetch_debs(entries: Collection[Deb], progress: Stage | None = None, store: Store | None = None) -> dict[str, Path]:
     """Every package by its sha256, from the store or downloaded; apt runs only where something is missing."""
     store = store or Store.default()
     found: dict[str, Path] = {}

@@ -166,9 +166,7 @@ def _wanted(kind: str, **criteria: str | None) -> str:
     return f"{kind} " + ", ".join(f"{key} {value}" for key, value in criteria.items() if value is not None)
 
 
-def find_wheel(
-    lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None
-) -> Wheel:
+def find_wheel(lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None) -> Wheel:
     """The one pinned wheel that matches."""
     found = find_wheels(lock, name, version, python)
     if len(found) != 1:

@@ -117,11 +117,19 @@ class Store:
         """A temporary folder on the store's own disk, for downloads that are then ``put``."""
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
+            self._sweep()
+            folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".tmp-{os.getpid()}-"))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left behind."""
+        for left in self.folder.glob(".tmp-*"):
+            with suppress(OSError, ValueError):
+                if not Path("/proc", str(int(left.name.split("-")[1]))).exists():
+                    shutil.rmtree(left)
 
     def _mark(self, path: Path) -> None:
         part = path.parent / f".verified-{os.getpid()}"

@@ -62,9 +62,9 @@ def run_pip(command: Sequence[str], what: str) -> str:
     noise = re.compile(r"^(Looking in |Location |.*\bis ignored\b|\[notice\]|\s*$)")
     lines = [line for line in done.stdout.splitlines() if not noise.match(line)]
     tail = "\n".join("  pip: " + line for line in lines[-8:])
-    if "No space left on device" in done.stdout:
+    if any(sign in done.stdout for sign in ("No space left on device", "File too large", "Disk quota exceeded")):
         raise TtCondaError(
-            f"{settings.cache_dir()}: the disk is full while fetching {what}\n{tail}",
+            f"{settings.cache_dir()}: the disk is full (or its quota) while fetching {what}\n{tail}",
             "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk.",
         )
     raise PipFailed(what, tail, done.stdout)
@@ -122,9 +122,7 @@ def _download(store: Store, python: str, entries: Sequence[Wheel], progress: Sta
                 "".join(f"{entry.name}=={entry.version} --hash=sha256:{entry.sha256}\n" for entry in entries)
             )
         target = target_arguments(python)
-        command = pip_command(
-            "download", "--require-hashes", *target, "--dest", str(got), "-r", str(requirements)
-        )
+        command = pip_command("download", "--require-hashes", *target, "--dest", str(got), "-r", str(requirements))
         try:
             run_pip(command, what)
         except PipFailed as error:
@@ -162,9 +160,7 @@ def _batches(entries: Sequence[Wheel]) -> list[tuple[str, list[Wheel]]]:
     return batches + [(python, list(members.values())) for python, members in small]
 
 
-def fetch_all(
-    entries: Collection[Wheel], progress: Stage | None = None, store: Store | None = None
-) -> dict[str, Path]:
+def fetch_all(entries: Collection[Wheel], progress: Stage | None = None, store: Store | None = None) -> dict[str, Path]:
     """Every wheel by its sha256, from the store or downloaded; several downloads run at once."""
     store = store or Store.default()
     unique = {entry.sha256: entry for entry in entries}
@@ -179,9 +175,7 @@ def fetch_all(
             missing.append(entry)
     if missing:
         with ThreadPoolExecutor(max_workers=4) as pool:
-            jobs = [
-                pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)
-            ]
+            jobs = [pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)]
             try:
                 for job in jobs:
                     job.result()

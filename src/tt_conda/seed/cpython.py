@@ -38,6 +38,11 @@ _LEFT_OUT = {
     "EXTERNALLY-MANAGED",
 }  # fmt: skip
 
+_ESSENTIAL = {
+    "_ssl", "_hashlib", "_ctypes", "zlib", "_bz2", "_lzma", "_sqlite3", "_decimal", "pyexpat", "_uuid", "_curses",
+}  # fmt: skip
+"""Modules without which it would not be Python."""
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -251,7 +256,13 @@ def stage(python: Interpreter, files: Path, known_sonames: set[str]) -> None:
                 needed = read(path).needed
             except ElfError:
                 needed = ("unreadable",)
-            if any(not is_glibc(n) and n not in known_sonames and n != python.shared for n in needed):
+            foreign = [n for n in needed if not is_glibc(n) and n not in known_sonames and n != python.shared]
+            if foreign and path.name.split(".")[0] in _ESSENTIAL:
+                raise TtCondaError(
+                    f"{python.executable}: its module {path.name} needs {foreign[0]}, which the channel does not have",
+                    f"Another CPython {python.short}, first on PATH, would do. " + how_to_get([python.short]),
+                )
+            if foreign:
                 path.unlink()  # tkinter, nis, dbm: their libraries are not in the channel
     _forget_machine(python, files, stdlib)
 

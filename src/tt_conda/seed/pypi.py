@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.requirements import Requirement
+try:
+    from packaging.requirements import Requirement
+except ImportError:  # pip, which fetches the wheels, brings a copy
+    from pip._vendor.packaging.requirements import Requirement  # type: ignore[assignment]
 
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs.lock import canonical
