@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +21,6 @@ from tt_conda.carve.wheel import Wheel
 from tt_conda.elf import ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import apply
 from tt_conda.errors import TtCondaError
-from tt_conda.inputs.store import disk_errors
 from tt_conda.inputs.zip import extract
 
 
@@ -47,23 +48,28 @@ def carve(
     Raises:
         TtCondaError: an unreadable wheel, a library that nobody provides, a full disk.
     """
-    opened = [Wheel.open(wheel, python) for wheel in wheels]
     existed = prefix.is_dir()
-    with disk_errors(prefix), _staging(prefix) as stage:
+    with ExitStack() as archives, _disk_errors(prefix), _staging(prefix) as stage:
+        opened = [Wheel.open(wheel, python) for wheel in wheels]
+        for wheel in opened:
+            archives.enter_context(wheel.archive)
         members = _unpack_objects(opened, stage / "objects", rules)
         plan = make_plan(members, rules, load_providers(), environment_sonames(prefix))
         root = stage / "prefix"
         root.mkdir()
         chosen = _chooser(only)
         report = CarveReport(wheels=[wheel.path.name for wheel in opened], dropped=plan.dropped)
+        installed: list[list[Path]] = []
         for wheel in opened:
-            _copy_files(wheel, {m.name for m in members if m.wheel is wheel}, root, rules, chosen, prefix)
-        _place_objects(plan, root, chosen, report)
-        for wheel in opened:
-            write_record(root, root / wheel.site_packages, wheel.dist_info)
+            objects = {m.name for m in members if m.wheel is wheel}
+            installed.append(_copy_files(wheel, objects, root, rules, chosen, prefix))
+        placed = _place_objects(plan, root, chosen, report)
+        for wheel, files in zip(opened, installed, strict=True):
+            modules = [root / item.path for item in placed if item.member.wheel is wheel]
+            write_record(root, root / wheel.site_packages, wheel.dist_info, [*files, *modules])
             if licenses:
                 extract(wheel.archive, licenses, _license_names(wheel))
-        report.files = sum(len(files) for _, _, files in os.walk(root))
+        report.files = sum(not Path(base, name).is_symlink() for base, _, names in os.walk(root) for name in names)
         if not report.files:
             raise TtCondaError(
                 f"nothing in {', '.join(report.wheels)} goes to a path like {' or '.join(only)}",
@@ -74,15 +80,57 @@ def carve(
 
 
 @contextmanager
+def _disk_errors(prefix: Path) -> Iterator[None]:
+    """Explain what the prefix's disk or folders refuse."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        refused = error.errno in (
+            errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY,
+        )  # fmt: skip
+        if not full and not refused:
+            raise
+        raise TtCondaError(
+            f"{prefix} cannot be written: {error.filename2 or error.filename or prefix}: {error.strerror}",
+            "Free space on that disk, or name another --prefix." if full else "Name another --prefix.",
+        ) from error
+
+
+_STAGE = ".tt-conda-carve-"
+
+
+@contextmanager
 def _staging(prefix: Path) -> Iterator[Path]:
-    """A folder on the prefix's file system that is gone afterwards, whatever happened."""
+    """A folder on the prefix's file system that is gone afterwards, whatever happened.
+
+    Only SIGKILL leaves it behind. It is locked while it is in use, so the next carving can tell and takes it away.
+    """
     home = prefix if prefix.is_dir() else prefix.parent
     home.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=".tt-conda-carve-", dir=home))
+    for leftover in [*prefix.parent.glob(_STAGE + "*"), *prefix.glob(_STAGE + "*")]:
+        with suppress(OSError), _locked(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(leftover)
+    while True:
+        stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=home))
+        with _locked(stage, fcntl.LOCK_EX):
+            if not stage.is_dir():  # another carving took it for a leftover before it was locked
+                continue
+            try:
+                yield stage
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+            return
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        yield stage
+        fcntl.flock(handle, how)
+        yield
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        os.close(handle)
 
 
 def _chooser(only: Sequence[str]) -> Callable[[str], bool]:
@@ -122,8 +170,8 @@ def _may_be_object(name: str) -> bool:
 
 def _copy_files(
     wheel: Wheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
-) -> None:
-    """Unpack everything that is no shared object, and leave links where data was taken away."""
+) -> list[Path]:
+    """Unpack everything that is no shared object, and leave links where data was taken away; returns the files."""
     record = f"{wheel.dist_info}/RECORD"
     links: dict[str, str] = {}
 
@@ -135,13 +183,15 @@ def _copy_files(
         path = wheel.destination(name, rules)
         return path if chosen(path) else None
 
-    extract(wheel.archive, root, place)
+    written = extract(wheel.archive, root, place)
     for link, target in links.items():
         if chosen(link):
             _link(root / link, os.path.relpath(target, PurePosixPath(link).parent))
     for command, (module, function) in wheel.console_scripts().items():
         if chosen(f"bin/{command}"):
             _write_script(root / "bin" / command, prefix, module, function)
+            written.append(root / "bin" / command)
+    return written
 
 
 def _write_script(path: Path, prefix: Path, module: str, function: str) -> None:
@@ -154,7 +204,8 @@ def _write_script(path: Path, prefix: Path, module: str, function: str) -> None:
     path.chmod(0o755)
 
 
-def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report: CarveReport) -> None:
+def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report: CarveReport) -> list[Object]:
+    placed: list[Object] = []
     needed: set[str] = set()
     for item in plan.objects:
         paths = [item.path, *item.links]
@@ -170,9 +221,11 @@ def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report
             _link(root / link, to)
         needed.update(item.change.needed.values())
         report.libraries.append(_carved(item, target.stat().st_size, how))
+        placed.append(item)
     for spec, sonames in sorted(plan.depends.items()):
         if used := sorted(sonames & needed):
             report.depends[spec] = used
+    return placed
 
 
 def _carved(item: Object, size: int, how: str) -> CarvedLibrary:
@@ -193,7 +246,8 @@ def _link(path: Path, target: str) -> None:
 
 def _license_names(wheel: Wheel) -> Callable[[str], str | None]:
     names = set(wheel.licenses())
-    return lambda name: PurePosixPath(name).name if name in names else None
+    start = f"{wheel.dist_info}/"
+    return lambda name: name.removeprefix(start).removeprefix("licenses/") if name in names else None
 
 
 def _reveal(root: Path, prefix: Path, existed: bool) -> None:

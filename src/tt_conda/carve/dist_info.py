@@ -7,25 +7,26 @@ import csv
 import hashlib
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_record(root: Path, site_packages: Path, dist_info: str) -> None:
-    """Write INSTALLER, and a RECORD of what lies below site-packages and in ``bin/``: pip and importlib read it."""
+def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterable[Path]) -> None:
+    """Write INSTALLER, and a RECORD of those files that lie in site-packages and ``bin/``: pip and importlib read it.
+
+    Libraries and data that were moved to the prefix's own folders are conda's alone: pip shall not remove them.
+    """
     folder = site_packages / dist_info
     if not folder.is_dir():
         return
-    (folder / "INSTALLER").write_text("conda\n")
+    installer = folder / "INSTALLER"
+    installer.write_text("conda\n")
     rows: list[tuple[str, str, str]] = []
-    for base in (site_packages, root / "bin"):
-        for parent, _, files in os.walk(base):
-            for file in files:
-                path = Path(parent) / file
-                if path.is_symlink():  # to data that another package may own
-                    continue
-                digest = hashlib.sha256(path.read_bytes()).digest()
-                value = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-                rows.append((os.path.relpath(path, site_packages), f"sha256={value}", str(path.stat().st_size)))
+    for path in {*files, installer}:
+        if path.is_relative_to(site_packages) or path.is_relative_to(root / "bin"):
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            value = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+            rows.append((os.path.relpath(path, site_packages), f"sha256={value}", str(path.stat().st_size)))
     rows.append((f"{dist_info}/RECORD", "", ""))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))

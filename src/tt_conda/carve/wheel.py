@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,7 +43,12 @@ class Wheel:
         archive = open_wheel(path)
         members = {info.filename: info for info in safe_members(archive) if not info.is_dir()}
         if tag := re.match(r"cp(\d)(\d+)$", match["python"]):
-            python = f"{tag[1]}.{tag[2]}"
+            made_for = f"{tag[1]}.{tag[2]}"
+            if python not in (None, made_for) and match["abi"] != "abi3":
+                raise TtCondaError(
+                    f"{path}: made for Python {made_for}, not {python}", f"Fetch the wheel for {python}."
+                )
+            python = python or made_for
         if not python:
             raise TtCondaError(f"{path}: made for any Python, so where its files go is open", "Name it: --python 3.12")
         infos = {name.split("/")[0] for name in members if re.match(r"[^/]+\.dist-info/METADATA$", name)}
@@ -74,7 +80,10 @@ class Wheel:
             return {}
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]  # names of commands keep their case
-        parser.read_string(self.archive.read(member).decode())
+        try:
+            parser.read_string(self.archive.read(member).decode())
+        except (configparser.Error, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise TtCondaError(f"{self.path}: {member} cannot be read: {error}", "Fetch the wheel again.") from error
         found = {}
         for section in ("console_scripts", "gui_scripts"):
             if parser.has_section(section):

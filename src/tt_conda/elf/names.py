@@ -8,6 +8,8 @@ import re
 # libevent_core-2.1.so.7.0.1 becomes libevent_core-2-98f05372.1.so.7.0.1 (auditwheel/repair.py, copylib).
 _HASHED = re.compile(r"^(?P<base>[^./]+)-(?P<hash>[0-9a-f]{8})(?P<rest>\..*)$")
 
+_VERSION = re.compile(r"\.so((?:\.[^./]+)*)$")
+
 
 def plain_soname(name: str) -> str:
     """Return ``name`` without auditwheel's hash: ``libtracy-b842b7dc.so.0.10.0`` → ``libtracy.so.0.10.0``."""
@@ -17,14 +19,13 @@ def plain_soname(name: str) -> str:
 
 def soname_stem(name: str) -> str:
     """Return the part of a plain soname that a change of version leaves: ``libmpi.so.40.40.7`` → ``libmpi.so``."""
-    head, dot, _ = name.partition(".so")
-    return head + dot
+    return _VERSION.sub(".so", name)
 
 
 def version_of(name: str) -> tuple[str, ...]:
     """Return the numbers behind ``.so``: ``libhwloc.so.15.4.1`` → ``("15", "4", "1")``."""
-    _, _, tail = name.partition(".so")
-    return tuple(part for part in tail.split(".") if part)
+    match = _VERSION.search(name)
+    return tuple(part for part in match[1].split(".") if part) if match else ()
 
 
 def same_library(a: str, b: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,22 @@ from typing import Literal
 
 _ET_DYN, _ET_EXEC = 3, 2
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
-DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ = 1, 4, 5, 6, 10
+DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_STRSZ, DT_JMPREL = (
+    1,
+    2,
+    4,
+    5,
+    6,
+    7,
+    8,
+    10,
+    23,
+)
 DT_SONAME, DT_RPATH, DT_RUNPATH = 14, 15, 29
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DT_GNU_HASH = 0x6FFFFEF5
+_NAMES = (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF)
+"""Every tag whose value is a string; the last five: CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER."""
 _NT_GNU_BUILD_ID = 3
 MACHINES = {62: "x86_64", 183: "aarch64"}
 """e_machine of the machines that tt-conda builds for; anything else (kernels' RISC-V objects) is data."""
@@ -58,6 +70,14 @@ class Symbols:
     weak: frozenset[str]
 
 
+@dataclass(frozen=True)
+class References:
+    """Offsets into .dynstr: those that symbols point to, and all others."""
+
+    symbols: frozenset[int]
+    names: frozenset[int]
+
+
 @dataclass
 class Elf:
     """The facts of one ELF file. ``rpath`` and ``runpath`` are None where the tag is absent."""
@@ -72,7 +92,7 @@ class Elf:
     interpreter: str | None
     build_id: str | None
     version_needs: dict[str, tuple[str, ...]]
-    version_offsets: dict[str, int] = field(repr=False)
+    version_offsets: dict[str, tuple[int, ...]] = field(repr=False)
     """Where in .dynstr the version table names each of these libraries; NEEDED may use another copy of the name."""
     entries: tuple[DynamicEntry, ...] = field(repr=False)
     strtab: tuple[int, int] = field(repr=False)
@@ -119,10 +139,15 @@ class _Image:
         self.data.close()
 
     def unpack(self, form: str, offset: int) -> tuple[int, ...]:
-        try:
-            return struct.unpack_from(form, self.data, offset)
-        except struct.error:
-            raise ElfError(f"{self.path}: truncated: nothing at byte {offset}") from None
+        if not 0 <= offset <= len(self.data) - struct.calcsize(form):
+            raise ElfError(f"{self.path}: truncated: nothing at byte {offset}")
+        return struct.unpack_from(form, self.data, offset)
+
+    def table(self, address: int, size: int, segments: list[Segment]) -> bytes:
+        start = self.to_offset(address, segments)
+        if size > len(self.data) - start:
+            raise ElfError(f"{self.path}: the table at address {address:#x} leaves the file")
+        return self.data[start : start + size]
 
     def string(self, offset: int, limit: int) -> str:
         if not 0 <= offset < limit <= len(self.data):
@@ -161,6 +186,8 @@ class _Image:
         table = (0, 0)
         if DT_STRTAB in values:
             table = (self.to_offset(values[DT_STRTAB], segments), values.get(DT_STRSZ, 0))
+            if sum(table) > len(self.data):
+                raise ElfError(f"{self.path}: truncated: its strings end at byte {sum(table)}")
 
         def text(offset: int) -> str:
             return self.string(table[0] + offset, min(table[0] + table[1], len(self.data)))
@@ -172,7 +199,12 @@ class _Image:
         for s in segments:
             if s.kind == _PT_INTERP:
                 interpreter = self.string(s.offset, min(s.offset + s.file_size, len(self.data)))
-        needs = self._version_needs(values, segments, text)
+        versions: dict[str, tuple[str, ...]] = {}
+        version_offsets: dict[str, tuple[int, ...]] = {}
+        for at, found in self._version_needs(values, segments):
+            name = text(at)
+            versions[name] = versions.get(name, ()) + tuple(text(version) for version in found)
+            version_offsets[name] = (*version_offsets.get(name, ()), at)
         return Elf(
             path=self.path,
             machine=MACHINES.get(machine, f"e_machine {machine}"),
@@ -183,8 +215,8 @@ class _Image:
             runpath=one(DT_RUNPATH),
             interpreter=interpreter,
             build_id=self._build_id(segments),
-            version_needs={text(name): versions for name, versions in needs.items()},
-            version_offsets={text(name): name for name in needs},
+            version_needs=versions,
+            version_offsets=version_offsets,
             entries=tuple(entries),
             strtab=table,
         )
@@ -210,40 +242,50 @@ class _Image:
                 name_size, size, note = self.unpack("<III", offset)
                 start = offset + 12 + (name_size + 3 & ~3)
                 if note == _NT_GNU_BUILD_ID and self.data[offset + 12 : offset + 16] == b"GNU\0":
+                    if start + size > min(end, len(self.data)):
+                        raise ElfError(f"{self.path}: the build id at byte {start} leaves its note")
                     return self.data[start : start + size].hex()
                 offset = start + (size + 3 & ~3)
         return None
 
-    def _version_needs(
-        self, values: dict[int, int], segments: list[Segment], text: Callable[[int], str]
-    ) -> dict[int, tuple[str, ...]]:
-        needs: dict[int, tuple[str, ...]] = {}
+    def _chain(self, offset: int, count: int, size: int) -> Iterator[int]:
+        """Offsets of the records of a version table; the last word of each is the distance to the next."""
+        for _ in range(count):
+            (step,) = self.unpack("<I", offset + size - 4)
+            yield offset
+            if not step:
+                return
+            if step < size:
+                raise ElfError(f"{self.path}: the version table at byte {offset} overlaps itself")
+            offset += step
+
+    def _version_needs(self, values: dict[int, int], segments: list[Segment]) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The names of a library and of the versions that are needed of it, as offsets into .dynstr."""
         if DT_VERNEED not in values:
-            return needs
-        offset = self.to_offset(values[DT_VERNEED], segments)
-        for _ in range(values.get(DT_VERNEEDNUM, 0)):
-            _, count, name, aux, following = self.unpack("<HHIII", offset)
-            versions, at = [], offset + aux
-            for _ in range(count):
-                _, _, _, version, step = self.unpack("<IHHII", at)
-                versions.append(text(version))
-                at += step
-            needs[name] = tuple(versions)
-            if not following:
-                break
-            offset += following
-        return needs
+            return
+        start = self.to_offset(values[DT_VERNEED], segments)
+        for offset in self._chain(start, values.get(DT_VERNEEDNUM, 0), 16):
+            _, count, name, aux = self.unpack("<HHII", offset)
+            yield name, tuple(self.unpack("<I", at + 8)[0] for at in self._chain(offset + aux, count, 16))
+
+    def _version_definitions(self, values: dict[int, int], segments: list[Segment]) -> Iterator[int]:
+        if DT_VERDEF not in values:
+            return
+        start = self.to_offset(values[DT_VERDEF], segments)
+        for offset in self._chain(start, values.get(DT_VERDEFNUM, 0), 20):
+            count, _, aux = self.unpack("<HII", offset + 6)
+            for at in self._chain(offset + aux, count, 8):
+                yield self.unpack("<I", at)[0]
+
+    def _symbol_table(self, values: dict[int, int], segments: list[Segment]) -> bytes:
+        if DT_SYMTAB not in values:
+            return b""
+        return self.table(values[DT_SYMTAB], 24 * self._symbol_count(values, segments), segments)
 
     def symbols(self, elf: Elf) -> Symbols:
         values = {entry.tag: entry.value for entry in elf.entries}
-        if DT_SYMTAB not in values:
-            return Symbols(frozenset(), frozenset(), frozenset())
         _, _, segments = self.segments()
-        start = self.to_offset(values[DT_SYMTAB], segments)
-        count = self._symbol_count(values, segments, start)
-        table = self.data[start : start + 24 * count]
-        if len(table) != 24 * count:
-            raise ElfError(f"{self.path}: the symbol table leaves the file")
+        table = self._symbol_table(values, segments)
         base, size = elf.strtab
         strings = self.data[base : base + size]
         defined: set[str] = set()
@@ -254,58 +296,49 @@ class _Image:
             if not name or binding == 0:  # STB_LOCAL
                 continue
             end = strings.find(b"\0", name)
+            if end < 0:
+                raise ElfError(f"{self.path}: a symbol's name, at byte {name} of .dynstr, has no end")
             text = strings[name:end].decode("utf-8", "surrogateescape")
             (defined if section else undefined).add(text)
             if binding == 2:  # STB_WEAK
                 weak.add(text)
         return Symbols(frozenset(defined), frozenset(undefined), frozenset(weak))
 
-    def references(self, elf: Elf) -> set[int]:
+    def references(self, elf: Elf) -> References:
         values = {entry.tag: entry.value for entry in elf.entries}
-        found = {e.value for e in elf.entries if e.tag in (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH)}
         _, _, segments = self.segments()
-        if DT_SYMTAB in values:
-            start = self.to_offset(values[DT_SYMTAB], segments)
-            count = self._symbol_count(values, segments, start)
-            found.update(row[0] for row in struct.iter_unpack("<I20x", self.data[start : start + 24 * count]))
-        for tag, number, name_at, aux_at, aux_name, aux_form in (
-            (DT_VERNEED, DT_VERNEEDNUM, 4, 8, 8, "<IHHII"),
-            (DT_VERDEF, DT_VERDEFNUM, None, 12, 0, "<II"),
-        ):
-            if tag not in values:
-                continue
-            offset = self.to_offset(values[tag], segments)
-            for _ in range(values.get(number, 0)):
-                (count,) = self.unpack("<H", offset + (2 if tag == DT_VERNEED else 6))
-                if name_at is not None:
-                    found.add(self.unpack("<I", offset + name_at)[0])
-                (aux,) = self.unpack("<I", offset + aux_at)
-                at = offset + aux
-                for _ in range(count):
-                    found.add(self.unpack("<I", at + aux_name)[0])
-                    at += self.unpack(aux_form, at)[-1]
-                (following,) = self.unpack("<I", offset + aux_at + 4)
-                if not following:
-                    break
-                offset += following
-        return found
+        names = {entry.value for entry in elf.entries if entry.tag in _NAMES}
+        for name, versions in self._version_needs(values, segments):
+            names.update((name, *versions))
+        names.update(self._version_definitions(values, segments))
+        symbols = {row[0] for row in struct.iter_unpack("<I20x", self._symbol_table(values, segments))}
+        return References(frozenset(symbols), frozenset(names))
 
-    def _symbol_count(self, values: dict[int, int], segments: list[Segment], start: int) -> int:
+    def _symbol_count(self, values: dict[int, int], segments: list[Segment]) -> int:
         if DT_HASH in values:
             return self.unpack("<II", self.to_offset(values[DT_HASH], segments))[1]
         if DT_GNU_HASH not in values:
-            return 0
+            return self._relocated(values, segments)
         # GNU hash tables name no count: it is one past the last symbol of the last chain.
         at = self.to_offset(values[DT_GNU_HASH], segments)
         buckets, first, bloom, _ = self.unpack("<IIII", at)
         heads = at + 16 + 8 * bloom
         last = max(self.unpack(f"<{buckets}I", heads), default=0)
-        if last < first:  # no defined symbol is hashed: what lies between the tables is undefined
-            return max(0, (self.to_offset(values[DT_STRTAB], segments) - start) // 24)
+        if last < first:  # no symbol is hashed, as none is defined
+            return max(first, self._relocated(values, segments))
         chain = heads + 4 * buckets + 4 * (last - first)
         while not self.unpack("<I", chain)[0] & 1:
             last, chain = last + 1, chain + 4
         return last + 1
+
+    def _relocated(self, values: dict[int, int], segments: list[Segment]) -> int:
+        """One past the last symbol that a relocation uses: where no table counts symbols, these are what matters."""
+        count = 0
+        for tag, size in ((DT_RELA, DT_RELASZ), (DT_JMPREL, DT_PLTRELSZ)):
+            if tag in values:
+                table = self.table(values[tag], values.get(size, 0) // 24 * 24, segments)
+                count = max(count, 1 + max((row[0] for row in struct.iter_unpack("<12xI8x", table)), default=-1))
+        return count
 
 
 def read(path: Path) -> Elf:
@@ -318,7 +351,7 @@ def read(path: Path) -> Elf:
         return image.facts()
 
 
-def string_references(elf: Elf) -> set[int]:
+def string_references(elf: Elf) -> References:
     """Every offset into .dynstr that the dynamic section, the symbols or the version tables point to.
 
     Raises:

@@ -6,7 +6,9 @@ its build id, and no trace of the old path stays behind. Where they do not fit, 
 
 from __future__ import annotations
 
+import bisect
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -20,12 +22,14 @@ from tt_conda.elf.read import (
     DT_RPATH,
     DT_RUNPATH,
     DT_SONAME,
-    DynamicEntry,
     Elf,
+    ElfError,
     read,
     string_references,
 )
 from tt_conda.errors import TtCondaError
+
+_REPORT = "This is a bug of tt-conda or of patchelf; please report it with the wheel's name."
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Change:
 
 
 def apply(path: Path, change: Change) -> str:
-    """Change ``path`` and read it again to see that it says what it should.
+    """Change ``path``, whole or not at all, and read the result to see that it says what it should.
 
     The search path is written as DT_RPATH, as conda does: unlike DT_RUNPATH it comes before LD_LIBRARY_PATH, and it
     also serves the libraries that this one loads (ld.so(8)).
@@ -55,116 +59,170 @@ def apply(path: Path, change: Change) -> str:
         TtCondaError: patchelf failed, or the changed file does not read as it should.
     """
     before = read(path)
-    wanted = change.wanted(before)
-    if (before.soname, before.needed, before.rpath) == wanted and before.runpath is None:
+    if _says(before) == change.wanted(before) and before.runpath is None and not _stale_paths(before):
         return "nothing"
-    how = "in place"
-    if len(wanted[1]) != len(before.needed) or not _in_place(path, before, change):
-        how = "patchelf"
-        symbols = before.symbols
-        _patchelf(path, before, change)
-        if read(path).symbols != symbols:
-            raise TtCondaError(
-                f"{path}: patchelf changed its symbols",
-                "This is a bug of patchelf; please report it with the wheel's name.",
-            )
-    _wipe_stale_paths(path)
-    after = read(path)
-    if (after.soname, after.needed, after.rpath) != wanted or after.runpath is not None:
-        raise TtCondaError(
-            f"{path}: rewriting it ({how}) gave soname {after.soname}, NEEDED {', '.join(after.needed)}, "
-            f"RPATH {after.rpath}, RUNPATH {after.runpath}",
-            "This is a bug of tt-conda or of patchelf; please report it with the wheel's name.",
-        )
-    if stale := [name for name in after.version_needs if name in change.needed and name not in after.needed]:
-        raise TtCondaError(
-            f"{path}: its symbol versions are still bound to {', '.join(stale)}",
-            "This is a bug of tt-conda or of patchelf; please report it with the wheel's name.",
-        )
+    part = path.with_name(f".{path.name}.part")
+    try:
+        edits = _edits(before, change)
+        if edits is None:
+            how = "patchelf"
+            _patchelf(before, change, part)
+        else:
+            how = "in place"
+            shutil.copyfile(path, part)
+            _write(part, before, edits)
+        _say_once(part)
+        _wipe_stale_paths(part)
+        _check(before, read(part), change, how)
+        shutil.copymode(path, part)
+        part.replace(path)
+    except ElfError as error:
+        raise TtCondaError(f"{path}: rewriting it gave a file that cannot be read ({error})", _REPORT) from error
+    finally:
+        part.unlink(missing_ok=True)
     return how
 
 
-def _in_place(path: Path, elf: Elf, change: Change) -> bool:
-    """Overwrite strings in .dynstr; return False, having changed nothing, where that is not safe."""
+def _says(elf: Elf) -> tuple[str | None, tuple[str, ...], str | None]:
+    return elf.soname, elf.needed, elf.rpath
+
+
+def _check(before: Elf, after: Elf, change: Change, how: str) -> None:
+    """Compare the changed object with what was asked for, and everything else with what it was."""
+
+    def versions(elf: Elf) -> list[tuple[str, str]]:
+        return sorted((change.needed.get(lib, lib), v) for lib, found in elf.version_needs.items() for v in found)
+
+    wrong = None
+    if _says(after) != change.wanted(before) or after.runpath is not None:
+        wrong = f"soname {after.soname}, NEEDED {', '.join(after.needed)}, RPATH {after.rpath}, RUNPATH {after.runpath}"
+    elif after.symbols != before.symbols:
+        wrong = "other symbols"
+    elif versions(after) != versions(before):
+        wrong = "other symbol versions"
+    elif stale := [name for name in after.version_needs if name in change.needed and name not in after.needed]:
+        wrong = f"symbol versions still bound to {', '.join(stale)}"
+    elif after.build_id != before.build_id:
+        wrong = "another build id"
+    if wrong:
+        raise TtCondaError(f"{before.path}: rewriting it ({how}) gave {wrong}", _REPORT)
+
+
+def _edits(elf: Elf, change: Change) -> dict[int, tuple[bytes, bytes]] | None:
+    """Offset in .dynstr → old and new string; None where writing over the old ones is not safe."""
     search = [e for e in elf.entries if e.tag in (DT_RPATH, DT_RUNPATH)]
-    if len(search) != 1:  # nowhere to write it, or two of them
-        return False
-    edits: dict[int, tuple[str, str]] = {search[0].value: (elf.search_path or "", change.rpath)}
+    if not search or (elf.soname is None) != (change.soname is None):  # nowhere to write it
+        return None
+    last = elf.runpath if search[-1].tag == DT_RUNPATH else elf.rpath
+    wanted = [(search[-1].value, last or "", change.rpath)]
     names = iter(elf.needed)
     for entry in elf.entries:
         if entry.tag == DT_NEEDED:
             old = next(names)
-            if (new := change.needed.get(old, old)) != old:
-                edits[entry.value] = (old, new)
-                if old in elf.version_offsets:  # ld.so matches symbol versions by this name
-                    edits[elf.version_offsets[old]] = (old, new)
-        elif entry.tag == DT_SONAME and elf.soname != change.soname:
-            if change.soname is None:
-                return False
-            edits[entry.value] = (elf.soname or "", change.soname)
-    if change.soname is not None and elf.soname is None:
-        return False
+            new = change.needed.get(old, old)
+            # ld.so matches symbol versions by this name
+            wanted += [(offset, old, new) for offset in (entry.value, *elf.version_offsets.get(old, ()))]
+        elif entry.tag == DT_SONAME:
+            wanted.append((entry.value, elf.soname or "", change.soname or ""))
+    edits: dict[int, tuple[bytes, bytes]] = {}
+    for offset, old, new in wanted:
+        edit = _encode(old), _encode(new)
+        if edit[0] != edit[1] and edits.setdefault(offset, edit) != edit:
+            return None
 
     base, size = elf.strtab
-    data = bytearray(path.read_bytes())
     references = string_references(elf)
-    for offset, (old, new) in edits.items():
-        length = len(old.encode())
-        if len(new.encode()) > length or offset + length >= size:
-            return False
-        # A linker may let one string be the tail of another: then its bytes are not ours alone.
-        if offset and data[base + offset - 1] != 0:
-            return False
-        if any(offset < reference <= offset + length for reference in references):
-            return False
-    for offset, (old, new) in edits.items():
-        length = len(old.encode())
-        data[base + offset : base + offset + length] = new.encode().ljust(length, b"\0")
-    _retag(data, search[0])
-    path.write_bytes(data)
-    return True
+    with elf.path.open("rb") as file:
+        file.seek(base)
+        table = file.read(size)
+    for offset, (before, after) in edits.items():
+        end = offset + len(before)
+        # A linker may let one string be the tail of another, or of a symbol: then its bytes are not ours alone.
+        if (
+            len(after) > len(before)
+            or end >= size
+            or (offset and table[offset - 1] != 0)
+            or offset in references.symbols
+            or any(offset < reference <= end for reference in references.names | references.symbols)
+        ):
+            return None
+    return edits
 
 
-def _wipe_stale_paths(path: Path) -> None:
-    """Blank strings of .dynstr that nothing refers to any more and that hold a search path.
+def _encode(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _write(path: Path, elf: Elf, edits: Mapping[int, tuple[bytes, bytes]]) -> None:
+    with path.open("r+b") as file:
+        for offset, (old, new) in edits.items():
+            file.seek(elf.strtab[0] + offset)
+            file.write(new.ljust(len(old), b"\0"))
+        for entry in elf.entries:
+            if entry.tag == DT_RUNPATH:
+                file.seek(entry.offset - 8)
+                file.write(struct.pack("<Q", DT_RPATH))
+
+
+def _say_once(path: Path) -> None:
+    """Take out of the dynamic section what it says twice: NEEDED, where two copies became one library, and RPATH."""
+    elf = read(path)
+    names, kept = iter(elf.needed), dict[tuple[int, str | int], bytes]()
+    for index, entry in enumerate(elf.entries):
+        which = next(names) if entry.tag == DT_NEEDED else "" if entry.tag == DT_RPATH else index
+        if entry.tag == DT_RPATH:  # the last one counts
+            kept.pop((entry.tag, which), None)
+        kept.setdefault((entry.tag, which), struct.pack("<QQ", entry.tag, entry.value))
+    if len(kept) < len(elf.entries):
+        with path.open("r+b") as file:
+            file.seek(elf.entries[0].offset - 8)
+            file.write(b"".join(kept.values()).ljust(16 * len(elf.entries), b"\0"))
+
+
+def _stale_paths(elf: Elf) -> list[tuple[int, int]]:
+    """Start and end, in the file, of what looks like a path in .dynstr and is nothing's name any more.
 
     patchelf leaves the old RPATH behind when it writes a new one, and wheels were patched before they came here.
     """
-    elf = read(path)
     base, size = elf.strtab
-    references = None
-    with path.open("r+b") as file:
+    with elf.path.open("rb") as file:
         file.seek(base)
         table = file.read(size)
-        for match in re.finditer(rb"(?:(?<=\0)|^)[^\0]*?/[^\0]*", table):
-            references = string_references(elf) if references is None else references
-            start, end = match.span()
-            if not any(start <= reference < end for reference in references):
-                file.seek(base + start)
-                file.write(b"\0" * (end - start))
+    spans = [match.span() for match in re.finditer(rb"(?:(?<=\0)|^)[^\0]*?/[^\0]*", table)]
+    if not spans:
+        return []
+    references = string_references(elf)
+    used = sorted(references.names | references.symbols)
+    found = []
+    for start, end in spans:
+        first = bisect.bisect_left(used, start)
+        end = min(end, used[first]) if first < len(used) else end  # a name may be the tail of the old path
+        if start < end:
+            found.append((base + start, base + end))
+    return found
 
 
-def _retag(data: bytearray, entry: DynamicEntry) -> None:
-    struct.pack_into("<Q", data, entry.offset - 8, DT_RPATH)
+def _wipe_stale_paths(path: Path) -> None:
+    stale = _stale_paths(read(path))
+    with path.open("r+b") as file:
+        for start, end in stale:
+            file.seek(start)
+            file.write(b"\0" * (end - start))
 
 
-def _patchelf(path: Path, elf: Elf, change: Change) -> None:
+def _patchelf(elf: Elf, change: Change, target: Path) -> None:
     command = [_patchelf_program(), "--force-rpath", "--set-rpath", change.rpath]
     if change.soname is not None and change.soname != elf.soname:
         command += ["--set-soname", change.soname]
-    seen: set[str] = set()
-    for old in elf.needed:
-        new = change.needed.get(old, old)
-        if new in seen:  # two copies became one library
-            command += ["--remove-needed", old]
-        elif new != old:
+    for old in dict.fromkeys(elf.needed):
+        if (new := change.needed.get(old, old)) != old:
             command += ["--replace-needed", old, new]
-        seen.add(new)
-    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
+    command += ["--output", str(target), str(elf.path)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
+        reason = done.stderr.strip() or f"exit code {done.returncode}"
         raise TtCondaError(
-            f"{path}: patchelf could not rewrite it: {done.stderr.strip()}",
-            f"The command was: {' '.join(command)} {path}",
+            f"{elf.path}: patchelf could not rewrite it: {reason}", f"The command was: {shlex.join(command)}"
         )
 
 

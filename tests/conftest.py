@@ -1,0 +1,41 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
+        os.environ["TT_CONDA_TEST_FOLDER"] = tempfile.mkdtemp(prefix="tt-conda-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("TT_CONDA_TEST_FOLDER"), ignore_errors=True)
+
+
+Compile = Callable[..., Path]
+
+
+@pytest.fixture
+def compile_library(tmp_path: Path) -> Compile:
+    """Compile a shared library: ``compile_library("liba.so", "int a(void) { return 1; }", "-Wl,...")``."""
+
+    def build(name: str, source: str, *flags: str) -> Path:
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        code = tmp_path / f"{Path(name).name}.c"
+        code.write_text(source)
+        command = ["gcc", "-shared", "-fPIC", "-O1", "-g0", "-nostartfiles", "-o", target, code, *flags]
+        subprocess.run(command, check=True, cwd=target.parent)
+        return target
+
+    return build
