@@ -20,7 +20,7 @@ from tt_conda import settings
 from tt_conda.errors import TtCondaError
 from tt_conda.seed import assemble, cpython
 
-SOME = ("openmpi", "libxml2", "readline", "ccache", "libopenblas", "z3", "libuuid", "libexpat", "mpi", "make")
+SOME = ("openmpi", "readline", "ccache", "libuuid", "libexpat", "make")
 MAKE = """
 import sys
 from tt_conda.errors import TtCondaError
@@ -136,12 +136,12 @@ def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
     assert done.communicate()[0] == "" and done.returncode == 0
     whole = time.monotonic() - start
     expected = {path.name for path, _ in _packages(channel)}
-    for _ in range(20):
-        if chance.random() < 0.5:
-            shutil.rmtree(channel)
-        else:
-            for path, _sha256 in chance.sample(list(_packages(channel)), len(list(_packages(channel))) // 2):
-                path.unlink()
+    for _ in range(12):
+        if chance.random() < 0.3:
+            shutil.rmtree(channel, ignore_errors=True)
+        removed = [path for path, _ in _packages(channel) if chance.random() < 0.6]
+        for path in removed:
+            path.unlink(missing_ok=True)
         process = _start(*SOME)
         time.sleep(chance.uniform(0.05, whole))
         if sign is signal.SIGKILL:
@@ -149,17 +149,17 @@ def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
         else:
             process.send_signal(sign)
         process.communicate()
-        if process.returncode != 0 and sign is signal.SIGINT:
+        if sign is signal.SIGINT:
             assert not list(channel.glob(".tmp-*"))
-        # files that the test took away itself are still named until a run has gone through
-        for path, sha256 in _packages(channel):
-            assert not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-        process = _start(*SOME)
-        out, err = process.communicate()
-        assert process.returncode == 0, out + err
-        assert {path.name for path, _ in _packages(channel)} == expected
-        _assert_valid(channel)
-        assert not list(channel.glob(".tmp-*"))
+        for path, sha256 in _packages(channel):  # what the test took away itself is named until a run has gone through
+            if path.exists() or path not in removed:
+                assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    process = _start(*SOME)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert {path.name for path, _ in _packages(channel)} == expected
+    _assert_valid(channel)
+    assert not list(channel.glob(".tmp-*"))
 
 
 def test_two_processes_at_once(cache: Path) -> None:

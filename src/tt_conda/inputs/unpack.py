@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,11 +27,13 @@ def unpack_deb(path: Path, dest: Path) -> None:
             "Install dpkg, or use a conda-forge channel (tt-conda build --channel conda-forge).",
         ) from None
     if done.returncode:
-        full = "No space left" in done.stdout
+        signs = ("No space left", "Wrote only", "File too large", "quota exceeded")
+        if any(sign in done.stdout for sign in signs) or shutil.disk_usage(dest).free < 1 << 20:
+            with disk_errors(dest):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(dest))
         raise TtCondaError(
-            f"{path}: {'the disk is full while unpacking' if full else 'not a readable .deb'}\n  dpkg-deb: "
-            + done.stdout.strip().replace("\n", "\n  dpkg-deb: "),
-            f"Free space in {dest}, or set TMPDIR." if full else "Delete the file and run the command again.",
+            f"{path}: not a readable .deb\n  " + done.stdout.strip().replace("\n", "\n  "),
+            "Delete the file and run the command again.",
         )
 
 
