@@ -71,7 +71,9 @@ def _add_link_json(path: Path, entry_points: Sequence[str], work: Path) -> None:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(rewritten, "w", zipfile.ZIP_STORED) as sink:
         for member in source.infolist():
             data = source.read(member)
-            sink.writestr(member, _zstd_frame(buffer.getvalue()) if member.filename.startswith("info-") else data)
+            # a new entry: the old one's zip64 field holds the old size, which rattler's reader refuses
+            entry = zipfile.ZipInfo(member.filename, member.date_time)
+            sink.writestr(entry, _zstd_frame(buffer.getvalue()) if member.filename.startswith("info-") else data)
     rewritten.replace(path)
 
 
