@@ -76,8 +76,6 @@ def _candidates(version: str) -> Iterator[Path]:
     """Where a CPython of this version usually stands; best first."""
     env = settings.environ()
     name = f"python{version}"
-    if version == "{}.{}".format(*sys.version_info[:2]):
-        yield Path(getattr(sys, "_base_executable", sys.executable))
     home = Path(env.get("HOME") or "/nonexistent")
     pyenv = Path(env.get("PYENV_ROOT") or home / ".pyenv")
     uv = Path(env.get("UV_PYTHON_INSTALL_DIR") or env.get("XDG_DATA_HOME", str(home / ".local/share")) + "/uv/python")
@@ -93,6 +91,8 @@ def _candidates(version: str) -> Iterator[Path]:
     for folder, pattern in patterns:
         found = sorted(folder.glob(pattern), key=lambda p: [int(n) for n in re.findall(r"\d+", str(p))])
         yield from reversed(found)
+    if version == "{}.{}".format(*sys.version_info[:2]):
+        yield Path(getattr(sys, "_base_executable", sys.executable))
 
 
 def _is_program(path: Path) -> bool:
@@ -159,6 +159,7 @@ def _remembered(path: Path) -> Interpreter | None:
 def find(version: str) -> Interpreter | None:
     """A CPython of this version on the machine."""
     seen: set[Path] = set()
+    conda: Interpreter | None = None  # last resort: it may be one of our own, in an environment that comes and goes
     for path in _candidates(version):
         real = path.resolve()
         if real in seen or not _is_program(real):
@@ -166,8 +167,10 @@ def find(version: str) -> Interpreter | None:
         seen.add(real)
         found = _remembered(path)
         if found and found.short == version:
-            return found
-    return None
+            if not Path(found.prefix, "conda-meta").is_dir():
+                return found
+            conda = conda or found
+    return conda
 
 
 def interpreters() -> dict[str, Interpreter]:
