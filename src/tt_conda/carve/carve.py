@@ -251,13 +251,17 @@ def _license_names(wheel: Wheel) -> Callable[[str], str | None]:
 
 
 def _reveal(root: Path, prefix: Path, existed: bool) -> None:
-    """Move what is complete to its place: in one step where the prefix is new, else file by file."""
+    """Move what is complete to its place: in one step where the prefix is new, else file by file.
+
+    Links go first: a link whose library is still missing does not count as provided, so that a carving that was
+    stopped here can be repeated.
+    """
     if not existed:
         root.replace(prefix)
         return
+    found: list[Path] = []
     for folder, folders, files in os.walk(root):
-        target = prefix / Path(folder).relative_to(root)
-        target.mkdir(exist_ok=True)
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        for name in [*files, *links]:
-            (Path(folder) / name).replace(target / name)
+        (prefix / Path(folder).relative_to(root)).mkdir(exist_ok=True)
+        found += [path for name in (*folders, *files) if (path := Path(folder, name)).is_symlink() or not path.is_dir()]
+    for path in sorted(found, key=lambda path: (not path.is_symlink(), path)):
+        path.replace(prefix / path.relative_to(root))

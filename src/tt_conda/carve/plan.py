@@ -186,4 +186,4 @@ def _drop(plan: Plan, member: Member, soname: str, why: str) -> None:
 def environment_sonames(prefix: Path) -> set[str]:
     """Names under which the loader finds the libraries in the prefix's ``lib/``."""
     lib = prefix / "lib"
-    return {entry.name for entry in lib.iterdir() if ".so" in entry.name} if lib.is_dir() else set()
+    return {path.name for path in lib.iterdir() if ".so" in path.name and path.is_file()} if lib.is_dir() else set()
