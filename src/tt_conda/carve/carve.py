@@ -184,6 +184,9 @@ def _copy_files(
         return path if chosen(path) else None
 
     written = extract(wheel.archive, root, place)
+    for path in written:
+        if path.parent == root / "bin":
+            _finish_script(path, prefix)
     for link, target in links.items():
         if chosen(link):
             _link(root / link, os.path.relpath(target, PurePosixPath(link).parent))
@@ -192,6 +195,14 @@ def _copy_files(
             _write_script(root / "bin" / command, prefix, module, function)
             written.append(root / "bin" / command)
     return written
+
+
+def _finish_script(path: Path, prefix: Path) -> None:
+    """A wheel's own script: ``#!python`` stands for the interpreter (PEP 427)."""
+    first, newline, rest = path.read_bytes().partition(b"\n")
+    if first.startswith(b"#!python"):
+        path.write_bytes(b"#!" + os.fsencode(prefix.absolute()) + b"/bin/python" + newline + rest)
+    path.chmod(0o755)
 
 
 def _write_script(path: Path, prefix: Path, module: str, function: str) -> None:
