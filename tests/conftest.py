@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,14 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
-        os.environ["TT_CONDA_TEST_FOLDER"] = tempfile.mkdtemp(prefix="tt-conda-tests-")
+        os.environ["TT_CONDA_TEST_FOLDER"] = tempfile.mkdtemp(prefix="tt-conda-tests-", dir=_memory())
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is plenty and programs may be run from it: the carved wheels are 4 GB."""
+    shm = "/dev/shm"
+    roomy = os.path.isdir(shm) and shutil.disk_usage(shm).free > 8 << 30  # noqa: PTH112
+    return shm if roomy and not os.statvfs(shm).f_flag & os.ST_NOEXEC else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -23,6 +30,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 Compile = Callable[..., Path]
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """As ``tmp_path``, for much data: it is gone when the test is over."""
+    with tempfile.TemporaryDirectory(dir=os.environ["TT_CONDA_TEST_FOLDER"]) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -300,9 +300,9 @@ def placed(content: str, prefix: Path, tmp_path: Path) -> str:
     return content.replace(str(prefix), str(tmp_path / "whole"))
 
 
-def test_killed_at_a_random_moment(tmp_path: Path) -> None:
+def test_killed_at_a_random_moment(scratch: Path) -> None:
     """A real wheel, a real process; a few times here, and without looking at what it does."""
-    wheel, prefix, chance = published("ttnn-0.59.0rc60-3.10"), tmp_path / "out/prefix", random.Random(8)
+    wheel, prefix, chance = published("ttnn-0.59.0rc60-3.10"), scratch / "out/prefix", random.Random(8)
     command = [sys.executable, "-m", "tt_conda.cli", "carve", wheel, "--prefix", prefix, "--rules", RULES]
     for _ in range(5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -316,8 +316,8 @@ def test_killed_at_a_random_moment(tmp_path: Path) -> None:
     assert [path.name for path in prefix.parent.iterdir()] == ["prefix"]
 
 
-def test_a_leftover_that_is_in_use_stays(deep: Path, tmp_path: Path) -> None:
-    """Two carvings side by side below one folder do not clean each other away."""
+def test_carvings_side_by_side_do_not_clean_each_other_away(deep: Path, tmp_path: Path) -> None:
+    """A staging folder is a leftover only when nobody holds its lock."""
     (tmp_path / "rules.toml").write_text('own = ["libown.so", "libdeep.so.1"]\ndata = {"pkg/data" = "share/pkg"}\n')
     command = [sys.executable, "-m", "tt_conda.cli", "carve", deep, "--rules", tmp_path / "rules.toml", "--prefix"]
     running = [

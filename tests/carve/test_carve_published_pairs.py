@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -48,9 +50,10 @@ def missing(extension: Path, lib: Path) -> tuple[int, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CarveReport]:
-    prefix = tmp_path_factory.mktemp("pair") / "prefix"
-    return prefix, carve([published(TTNN_065), published(TORCH_020)], prefix, TTNN_RULES)
+def pair() -> Iterator[tuple[Path, CarveReport]]:
+    with tempfile.TemporaryDirectory(dir=os.environ["TT_CONDA_TEST_FOLDER"]) as folder:
+        prefix = Path(folder) / "prefix"
+        yield prefix, carve([published(TTNN_065), published(TORCH_020)], prefix, TTNN_RULES)
 
 
 def test_the_pair_ships_each_library_once(pair: tuple[Path, CarveReport]) -> None:
@@ -94,18 +97,18 @@ def test_the_older_pair_lacks_one_symbol() -> None:
     assert "ConvTranpose2dOperation" in symbol
 
 
-def test_torch_ttnn_alone_names_what_is_missing(tmp_path: Path) -> None:
+def test_torch_ttnn_alone_names_what_is_missing(scratch: Path) -> None:
     with pytest.raises(TtCondaError) as error:
-        carve([published(TORCH_020)], tmp_path / "prefix", TORCH_RULES)
+        carve([published(TORCH_020)], scratch / "prefix", TORCH_RULES)
     for soname in ("_ttnncpp.so", "libtt_metal.so", "libdevice.so", "libtt_stl.so", "libtracy.so.0.10.0"):
         assert f"  {soname}: " in error.value.what
     assert "libmpi" not in error.value.what
     assert "own" in error.value.way_out
-    assert not list(tmp_path.iterdir())
+    assert not list(scratch.iterdir())
 
 
-def test_what_the_environment_has_is_dropped(tmp_path: Path) -> None:
-    environment = tmp_path / "env"
+def test_what_the_environment_has_is_dropped(scratch: Path) -> None:
+    environment = scratch / "env"
     shutil.copytree(carved(TTNN_065).lib, environment / "lib", symlinks=True, ignore=shutil.ignore_patterns("python*"))
     before = tree(environment)
     report = carve([published(TORCH_020)], environment, TORCH_RULES)
@@ -138,11 +141,11 @@ def test_libraries_and_data_do_not_depend_on_the_python() -> None:
                 assert all(b".gnu.lto_" in content for content in contents)
 
 
-def test_carving_is_deterministic(tmp_path: Path) -> None:
+def test_carving_is_deterministic(scratch: Path) -> None:
     """Also where patchelf did it, and for another process."""
     whole = tree(carved("ttnn-0.63.0-3.10").prefix)
-    carve([published("ttnn-0.63.0-3.10")], tmp_path / "again", TTNN_RULES)
-    again = tree(tmp_path / "again")
+    carve([published("ttnn-0.63.0-3.10")], scratch / "again", TTNN_RULES)
+    again = tree(scratch / "again")
     assert {name for name in whole if whole[name] != again.get(name)} == {
         "bin/tt-run",  # names the prefix's Python
         "lib/python3.10/site-packages/ttnn-0.63.0.dist-info/RECORD",
@@ -172,16 +175,16 @@ def test_the_recipes_share_out_every_file_of_every_wheel() -> None:
             assert len(owners) == 1, f"{label}: {path} is in {owners}"
 
 
-def test_the_recipes_parts_are_the_whole(tmp_path: Path) -> None:
+def test_the_recipes_parts_are_the_whole(scratch: Path) -> None:
     whole = tree(carved(TTNN_065).prefix)
     parts: dict[str, str] = {}
     for name, only in outputs().items():
-        report = carve([published(TTNN_065)], tmp_path / name, TTNN_RULES, only=only)
-        part = tree(tmp_path / name)
+        report = carve([published(TTNN_065)], scratch / name, TTNN_RULES, only=only)
+        part = tree(scratch / name)
         assert not set(part) & set(parts), "no file is in two packages"
-        assert report.files == len(files(tmp_path / name))
+        assert report.files == len(files(scratch / name))
         assert all(
-            any(soname in read(path).needed for path in files(tmp_path / name / "lib") if ".so" in path.name)
+            any(soname in read(path).needed for path in files(scratch / name / "lib") if ".so" in path.name)
             for sonames in report.depends.values() for soname in sonames
         ), "what a part depends on is what its own libraries need"  # fmt: skip
         parts |= part

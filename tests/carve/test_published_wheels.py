@@ -105,7 +105,7 @@ def test_no_path_of_the_build_machine_survives(wheel: Carved) -> None:
         assert not found, path
 
 
-def test_bytes_add_up_and_every_copy_has_a_reason(wheel: Carved, tmp_path: Path) -> None:
+def test_bytes_add_up_and_every_copy_has_a_reason(wheel: Carved, scratch: Path) -> None:
     wanted = {}
     with zipfile.ZipFile(wheel.wheel) as archive:
         for info in archive.infolist():
@@ -135,9 +135,9 @@ def versions(needs: dict[str, tuple[str, ...]]) -> Counter[tuple[str, str]]:
     return Counter((soname_stem(plain_soname(name)), v) for name, found in needs.items() for v in found)
 
 
-def test_rewriting_changes_names_and_nothing_else(wheel: Carved, tmp_path: Path) -> None:
+def test_rewriting_changes_names_and_nothing_else(wheel: Carved, scratch: Path) -> None:
     for library in wheel.report.libraries:
-        original = wheel.original(library.member, tmp_path)
+        original = wheel.original(library.member, scratch)
         before, after = read(original), read(wheel.prefix / library.path)
         assert after.build_id == before.build_id is not None
         assert after.symbols == before.symbols

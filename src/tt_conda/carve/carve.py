@@ -109,28 +109,33 @@ def _staging(prefix: Path) -> Iterator[Path]:
     home = prefix if prefix.is_dir() else prefix.parent
     home.mkdir(parents=True, exist_ok=True)
     for leftover in [*prefix.parent.glob(_STAGE + "*"), *prefix.glob(_STAGE + "*")]:
-        with suppress(OSError), _locked(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            shutil.rmtree(leftover)
-    while True:
+        if (handle := _claim(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)) is not None:
+            shutil.rmtree(leftover, ignore_errors=True)
+            os.close(handle)
+    handle = None
+    while handle is None:  # another carving may take it for a leftover before it is locked
         stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=home))
-        with _locked(stage, fcntl.LOCK_EX):
-            if not stage.is_dir():  # another carving took it for a leftover before it was locked
-                continue
-            try:
-                yield stage
-            finally:
-                shutil.rmtree(stage, ignore_errors=True)
-            return
-
-
-@contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        handle = _claim(stage, fcntl.LOCK_EX)
     try:
-        fcntl.flock(handle, how)
-        yield
+        yield stage
     finally:
+        shutil.rmtree(stage, ignore_errors=True)
         os.close(handle)
+
+
+def _claim(folder: Path, how: int) -> int | None:
+    """A handle that holds the lock of a staging folder; None where another carving holds it or took it away."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with suppress(OSError):  # held; or a file system without locks, where leftovers stay and new folders are used
+        fcntl.flock(handle, how)
+        how = 0
+    if folder.is_dir() and not how & fcntl.LOCK_NB:
+        return handle
+    os.close(handle)
+    return None
 
 
 def _chooser(only: Sequence[str]) -> Callable[[str], bool]:
