@@ -25,11 +25,13 @@ def order(tasks: dict[str, Any], name: str) -> list[str]:
 
 def main(manifest: str, arguments: list[str]) -> int:
     """Run the task that the first argument names; the rest is appended to its command."""
+    if arguments and arguments[0] == "exec":  # any command in the same environment
+        return subprocess.run(arguments[1:], check=False).returncode
     tasks = tomllib.loads(Path(manifest).read_text())["tasks"]
     if not arguments or arguments[0] not in tasks:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
         lines = [f"  {name:8} {task['description']}" for name, task in tasks.items()]
-        said = "usage: ci/run TASK [ARGUMENT]...\n\ntasks:\n" + "\n".join(lines) + "\n\nexample: ci/run build"
+        said = "usage: ci/run TASK [ARGUMENT]...\n\ntasks:\n" + "\n".join(lines) + "\n\nexamples:\n  ci/run build\n  ci/run exec tt-conda --help"
         print(said, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
     os.chdir(Path(manifest).parent)

@@ -153,13 +153,15 @@ def _wheel_library_bytes(wheel: Path) -> int:
 
 def show(proof: Proof) -> None:
     """Print the table of libraries, the sizes, and what is wrong."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out.width = 120
     names = list(proof.objects)
     table = Table(box=None, pad_edge=False, title="each library, its one package, and how often a process maps it")
-    for column in ("library", "package", "path", *names):
-        table.add_column(column, no_wrap=True, justify="left" if column not in names else "right")
+    for column in ("package", "library", "path", *names):
+        table.add_column(column, overflow="fold", justify="left" if column not in names else "right")
     for (library, package, path), counts in sorted(_rows(proof).items(), key=lambda row: (row[0][1], row[0][0])):
-        table.add_row(library, package, path, *(f"{counts[n]}x" if n in counts else "" for n in names))
+        table.add_row(package, library, path, *(f"{counts[n]}x" if n in counts else "" for n in names))
     out.print(table)
     sizes = Table(box=None, pad_edge=False, title="\nshared objects, MB")
     for column in ("environment", "in the wheels", "in our packages", "modules beside them"):
