@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -114,7 +115,8 @@ def build(
 
     asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python}
     axes = {axis: values for axis, values in asked.items() if values}
-    show(run(packages or [], axes=axes, channels=channel or _others(), jobs=jobs))
+    pythons = _pythons(channel)
+    show(run(packages or [], axes=axes, channels=channel or _others(), pythons=pythons, jobs=jobs))
 
 
 _Channels = Annotated[
@@ -205,15 +207,9 @@ def prove(
 
       tt-conda prove ci/proof.toml
     """
-    from tt_conda import settings
     from tt_conda.report import proof
 
-    pythons = None
-    if not channel and not settings.channels():
-        from tt_conda.seed.cpython import available_pythons
-
-        pythons = list(available_pythons())
-    result = proof.prove(file, _channels(channel), pythons)
+    result = proof.prove(file, _channels(channel), _pythons(channel))
     proof.show(result)
     raise typer.Exit(1 if result.problems else 0)
 
@@ -241,6 +237,17 @@ def _others() -> list[str | Path]:
     return list(settings.channels()) or [_embedded()]
 
 
+def _pythons(given: list[str] | None) -> list[str] | None:
+    """The Pythons that there are to build and test with; None where a channel that is not ours says it."""
+    from tt_conda import settings
+
+    if given or settings.channels():
+        return None
+    from tt_conda.seed.cpython import available_pythons
+
+    return list(available_pythons())
+
+
 def _embedded() -> Path:
     from tt_conda.seed.assemble import ensure_channel
 
@@ -263,17 +270,21 @@ def lock_inputs(
         refresh(file)
 
 
+class _Stopped(BaseException):
+    """^C or SIGTERM; not KeyboardInterrupt, which typer turns into an exit code without a word."""
+
+
 def main() -> None:
     """Run the command line; turn failures into a message and an exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: _interrupted())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # a number where a command raised typer.Exit
+        sys.exit(code if isinstance(code, int) else 0)
     except TtCondaError as error:
         _say(error.what, error.way_out)
         sys.exit(2)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except (_Stopped, typer.Abort):
         _say("stopped", "What was finished is kept; the same command goes on from there.")
         os._exit(130)  # the engine's threads may still run
     except BrokenPipeError:
@@ -285,8 +296,8 @@ def main() -> None:
         raise
 
 
-def _interrupted() -> None:
-    raise KeyboardInterrupt
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _Stopped
 
 
 def _say(what: str, way_out: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -9,19 +10,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import rattler_build
 from rattler_build import VariantConfig
 
 from tt_conda import settings
 from tt_conda.channel import index
 from tt_conda.channel.engine import Job
+from tt_conda.channel.index import naming_full_disk
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.errors import TtCondaError
@@ -29,6 +34,9 @@ from tt_conda.progress import Stage, console, stage
 
 COMPRESSION = 9
 """zstd level of the packages: 19 makes the suite 6 % smaller and the build five times slower."""
+
+_FULL = 200_000
+"""Bytes: a disk with less room than this is why a build failed, whatever the build itself says."""
 
 _TOOL = ("carve", "elf", "inputs", "errors.py", "cli.py")
 """The parts of tt-conda that recipes run: when they change, what was carved with them is built again."""
@@ -43,6 +51,8 @@ class Built:
     current: list[str] = field(default_factory=list)
     untested: dict[str, list[str]] = field(default_factory=dict)
     """Package → names of the dependencies that no channel has, so that its tests could not run."""
+    left_out: list[str] = field(default_factory=list)
+    """Packages that were asked for and are made for a Python that is not here."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Builder:
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)
         self._engines: set[subprocess.Popen[bytes]] = set()
+        self._starting, self._stopped = threading.Lock(), False
         for folder in (self.work, self.logs, self.state):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -81,6 +92,19 @@ class Builder:
     def state(self) -> Path:
         """What each published package was made from."""
         return self.channel / ".state"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other builds out of the channel; sweep what a killed one left behind."""
+        with (self.channel / ".build.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.print(f"Another build is at work in {self.channel}; waiting for it.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in self.work.iterdir():
+                shutil.rmtree(left, ignore_errors=True)
+            yield
 
     def run(self, outputs: Sequence[Output]) -> Built:
         """Build what is not up to date, in order.
@@ -117,7 +141,7 @@ class Builder:
 
     def _key(self, output: Output, outputs: Sequence[Output], keys: Mapping[str, str]) -> str:
         parts: dict[str, Any] = {
-            "engine": rattler_build.__version__ if hasattr(rattler_build, "__version__") else "",
+            "engine": version("py-rattler-build"),
             "compression": COMPRESSION,
             "stem": output.stem,
             "axes": sorted(output.axes.items()),
@@ -225,15 +249,18 @@ class Builder:
     def _engine(self, job: Job, output: Output, bar: Stage) -> tuple[Path, list[str]]:
         spec = job.work / "job.json"
         spec.write_text(job.model_dump_json())
-        reader, writer = os.pipe()
-        with job.log.with_suffix(".err").open("wb") as err, os.fdopen(reader) as events:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tt_conda.channel.engine", str(spec), str(writer)],
-                stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=[writer], start_new_session=True,
-                env=settings.engine_environ(),
-            )  # fmt: skip
-            self._engines.add(process)
-            os.close(writer)
+        noise = job.log.with_suffix(".err")
+        reader, events_pipe = os.pipe()
+        parent_pipe, alive = os.pipe()
+        with noise.open("wb") as err, os.fdopen(reader) as events, os.fdopen(alive, "w"):
+            try:
+                process = self._start(
+                    [sys.executable, "-m", "tt_conda.channel.engine", str(spec), str(events_pipe), str(parent_pipe)],
+                    err, (events_pipe, parent_pipe),
+                )  # fmt: skip
+            finally:
+                os.close(events_pipe)
+                os.close(parent_pipe)
             package, problem, untested = None, "", set[str]()
             for line in events:
                 event = json.loads(line)
@@ -243,25 +270,41 @@ class Builder:
                 problem = event.get("error", problem)
                 untested.update(event.get("absent", ()))
             code = process.wait()
-            self._engines.discard(process)
-        noise = job.log.with_suffix(".err")
+            with self._starting:
+                self._engines.discard(process)
         if code == 0 and package:
             noise.unlink(missing_ok=True)
             return Path(package), sorted(untested)
+        ended = problem or (f"the engine was ended by signal {-code}" if code < 0 else f"the engine exited with {code}")
+        for folder in {self.channel, settings.cache_dir(), Path(tempfile.gettempdir())}:
+            if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _FULL:
+                raise TtCondaError(
+                    f"building {output.stem} failed: the disk is full: {folder} has {free / 1e6:.1f} MB left"
+                    f"\n  {ended}",
+                    "Make room there and run the same command again.",
+                )
         _append(job.log, noise)
         tail = "\n".join(f"  │ {line}" for line in _tail(job.log))
-        ended = problem or (f"the engine was ended by signal {-code}" if code < 0 else f"the engine exited with {code}")
         raise TtCondaError(f"building {output.stem} failed: {ended}\n{tail}", f"The full log: {job.log}")
 
+    def _start(self, command: list[str], err: BinaryIO, pipes: tuple[int, int]) -> subprocess.Popen[bytes]:
+        with self._starting:
+            if self._stopped:
+                raise TtCondaError("stopped")
+            process = subprocess.Popen(
+                command, stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=pipes, start_new_session=True,
+                env=settings.engine_environ(),
+            )  # fmt: skip
+            self._engines.add(process)
+            return process
+
     def _stop_engines(self) -> None:
-        for process in list(self._engines):
-            try:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait(3)
-            except ProcessLookupError:
-                continue
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+        """Kill the engines and whatever their scripts started; none starts any more."""
+        with self._starting:
+            self._stopped = True
+            for process in self._engines:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def build(
@@ -269,6 +312,7 @@ def build(
     *,
     axes: Mapping[str, Sequence[str]] | None = None,
     channels: Sequence[str | Path],
+    pythons: Collection[str] | None = None,
     project: Path | None = None,
     jobs: int | None = None,
 ) -> Built:
@@ -278,11 +322,12 @@ def build(
         packages: names; none means all.
         axes: axis of ``variants.yaml`` → the values to build for; an axis that is not named keeps all.
         channels: where everything else comes from.
+        pythons: the versions that the channels have; packages for another one are left out and named. None: all.
         project: the checkout; default: the nearest folder with ``recipes/`` and ``variants.yaml``.
         jobs: builds side by side; default: half the CPUs, at least two.
 
     Raises:
-        TtCondaError: no such package, an unreadable recipe, a failed build.
+        TtCondaError: no such package, an unreadable recipe, a failed build, none of a package's Pythons is there.
     """
     project = project or settings.project_dir()
     variants = project / "variants.yaml"
@@ -297,10 +342,20 @@ def build(
     if unknown := sorted(set(packages) - set(known)):
         raise TtCondaError(f"no recipe gives {', '.join(unknown)} for these axes", f"There are: {', '.join(known)}.")
     chosen = _closure(outputs, packages or known)
-    builder = Builder(project, config, channels, jobs or max(2, (os.cpu_count() or 2) // 2))
-    if not packages and not axes:
-        builder.prune(outputs)
-    return builder.run(chosen)
+    possible = [o for o in chosen if pythons is None or o.axes.get("python", "") in ("", *pythons)]
+    if without := sorted(set(packages) - {output.name for output in possible}):
+        absent = sorted({o.axes["python"] for o in chosen if o.name in without})
+        raise TtCondaError(
+            f"{', '.join(without)} cannot be built: no CPython {' or '.join(absent)} is in the channels",
+            f"Install one, for instance: uv python install {' '.join(absent)}   and run the command again.",
+        )
+    with naming_full_disk(project / "output", settings.cache_dir()):
+        builder = Builder(project, config, channels, jobs or max(2, (os.cpu_count() or 2) // 2))
+        builder.result.left_out = [o.stem for o in chosen if o not in possible]
+        with builder.alone():
+            if not packages and not axes:
+                builder.prune(outputs)
+            return builder.run(possible)
 
 
 def _closure(outputs: Sequence[Output], names: Collection[str]) -> list[Output]:

@@ -6,14 +6,14 @@ listens to ^C must be another one. Events go to a pipe as JSON lines, everything
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from pydantic import BaseModel
 from rattler_build import (
@@ -27,7 +27,6 @@ from rattler_build import (
 from rattler_build import package as package_tests
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_PR_SET_PDEATHSIG = 1
 
 
 class Job(BaseModel):
@@ -50,8 +49,13 @@ class Job(BaseModel):
 class Events:
     """The engine's progress: into the log, and as JSON lines to the parent."""
 
-    def __init__(self, pipe: TextIO, log: TextIO) -> None:
+    def __init__(self, pipe: TextIO, log: BinaryIO) -> None:
         self._pipe, self._log, self._step = pipe, log, ""
+
+    def write(self, line: str) -> None:
+        """Add a line to the log; where the disk is full, building fails by itself and says so."""
+        with suppress(OSError):
+            self._log.write(line.encode() + b"\n")
 
     def send(self, **event: Any) -> None:
         """Tell the parent."""
@@ -61,7 +65,7 @@ class Events:
         """Write one of rattler-build's messages to the log; tell the parent where it is."""
         message = _ANSI.sub("", event.message).rstrip()
         for line in message.splitlines():
-            print(line if event.level == "info" else f"{event.level}: {line}", file=self._log, flush=True)
+            self.write(line if event.level == "info" else f"{event.level}: {line}")
         if event.span and event.span != self._step:
             self._step = event.span
             self.send(step=event.span)
@@ -111,11 +115,19 @@ def test(path: Path, job: Job, events: Events) -> None:
             events.send(untested=f"its {kind}", absent=absent)
             continue
         events.send(step=f"test: {kind}")
-        result = package.run_test(index, channel=[str(job.work), *job.channels], progress_callback=events)
+        try:
+            result = package.run_test(index, channel=[str(job.work), *job.channels], progress_callback=events)
+        except RattlerBuildError as error:
+            raise AssertionError(f"a test of the package failed, its {kind}: {_plain(error)}") from error
         for line in result.output:
-            print(_ANSI.sub("", str(line)), file=events._log)
+            events.write(_ANSI.sub("", str(line)))
         if not result.success:
-            raise AssertionError(f"a test of the package failed: its {kind}")
+            raise AssertionError(f"a test of the package failed, its {kind}")
+
+
+def _plain(error: Exception) -> str:
+    """The engine's message without colours and without the name of its Python class."""
+    return _ANSI.sub("", str(error)).removeprefix("PyRattlerBuildError: ")
 
 
 def _kind(case: Any) -> str:
@@ -129,18 +141,34 @@ def _kind(case: Any) -> str:
 
 
 def main() -> int:
-    """Run the job whose file is the argument; the pipe's number is the second one."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans when the parent is killed
+    """Run the job whose file is the first argument; events go to the pipe of the second one's number."""
+    pipe, parent = int(sys.argv[2]), int(sys.argv[3])
+    _end_with(parent)
+    os.set_inheritable(pipe, False)
     job = Job.model_validate_json(Path(sys.argv[1]).read_text())
-    with job.log.open("w") as log, os.fdopen(int(sys.argv[2]), "w") as pipe:
-        events = Events(pipe, log)
+    with job.log.open("wb", buffering=0) as log, os.fdopen(pipe, "w") as to_parent:
+        events = Events(to_parent, log)
         try:
             events.send(package=str(build(job, events)))
-        except (RattlerBuildError, AssertionError) as error:
-            print(f"error: {error}", file=log)
-            events.send(error=_ANSI.sub("", str(error)))
+        except (RattlerBuildError, AssertionError, OSError) as error:
+            events.write(f"error: {_plain(error)}")
+            events.send(error=_plain(error))
             return 1
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """Leave a process behind that kills this group, scripts included, when the other end of ``parent`` is closed.
+
+    It is closed when the package is done, and by the system when the driver is killed.
+    """
+    if os.fork():
+        os.close(parent)
+        return
+    os.closerange(0, parent)
+    os.closerange(parent + 1, os.sysconf("SC_OPEN_MAX"))
+    os.read(parent, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def _alone(channel: Path) -> Iterator[None]:
         (channel / subdir).mkdir(parents=True, exist_ok=True)
     with (channel / ".tt-conda.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for partial in channel.glob("*/.*.partial"):
+        for partial in channel.glob("[!.]*/.*.partial"):
             partial.unlink()
         yield
 
