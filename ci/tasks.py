@@ -31,7 +31,8 @@ def main(manifest: str, arguments: list[str]) -> int:
     if not arguments or arguments[0] not in tasks:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
         lines = [f"  {name:8} {task['description']}" for name, task in tasks.items()]
-        said = "usage: ci/run TASK [ARGUMENT]...\n\ntasks:\n" + "\n".join(lines) + "\n\nexamples:\n  ci/run build\n  ci/run exec tt-conda --help"
+        examples = ["  ci/run build", "  ci/run exec tt-conda --help"]
+        said = "\n".join(["usage: ci/run TASK [ARGUMENT]...", "", "tasks:", *lines, "", "examples:", *examples])
         print(said, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
     os.chdir(Path(manifest).parent)

@@ -47,7 +47,7 @@ def engine_environ() -> dict[str, str]:
 
 
 def pip_environ() -> dict[str, str]:
-    """The environment for pip's downloads. Conda builds set PIP_NO_INDEX against unpinned downloads; ours are pinned."""
+    """The environment for pip's downloads, which are pinned: conda builds set PIP_NO_INDEX against others."""
     variables = environ()
     if variables.get("CONDA_BUILD"):
         variables.pop("PIP_NO_INDEX", None)

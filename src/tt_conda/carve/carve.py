@@ -177,11 +177,12 @@ def _copy_files(
     wheel: Wheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
 ) -> list[Path]:
     """Unpack everything that is no shared object, and leave links where data was taken away; returns the files."""
-    record = f"{wheel.dist_info}/RECORD"
+    # RECORD is written anew; auditwheel's list of what it vendored no longer holds
+    untrue = {f"{wheel.dist_info}/RECORD", f"{wheel.dist_info}/sboms/auditwheel.cdx.json"}
     links: dict[str, str] = {}
 
     def place(name: str) -> str | None:
-        if name in objects or name == record:
+        if name in objects or name in untrue:
             return None
         if (found := rules.data_path(name)) and not name.split("/")[0].endswith(".data"):
             links[f"{wheel.site_packages}/{found[0]}"] = rules.data[found[0]]

@@ -40,10 +40,7 @@ class Wheel:
         match = _NAME.match(path.name)
         if not match:
             raise TtCondaError(f"{path}: not the file name of a wheel", "It is NAME-VERSION-PYTHON-ABI-PLATFORM.whl.")
-        try:
-            archive = open_wheel(path)
-        except NotImplementedError as error:  # a zip of a later version
-            raise TtCondaError(f"{path}: not a readable wheel ({error})", "Fetch the wheel again.") from error
+        archive = open_wheel(path)
         members = {info.filename: info for info in safe_members(archive) if not info.is_dir()}
         if tag := re.match(r"cp(\d)(\d+)$", match["python"]):
             made_for = f"{tag[1]}.{tag[2]}"

@@ -55,7 +55,7 @@ def open_wheel(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise TtCondaError(f"{path}: there is no such file", "Check the path.") from None
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         what = f"{path}: not a readable wheel ({error}), perhaps truncated"
         raise TtCondaError(what, _FETCH_AGAIN) from error
 
@@ -90,7 +90,7 @@ def extract(zf: zipfile.ZipFile, dest: Path, rename: Callable[[str], str | None]
             target.unlink(missing_ok=True)
             raise TtCondaError(
                 f"{target}: {os.strerror(error.errno) if error.errno else error}",
-                f"Free space in {dest}, or set TMPDIR to a larger disk.",
+                f"Free space on the disk of {dest}.",
             ) from error
         target.chmod(0o755 if (info.external_attr >> 16) & 0o111 else 0o644)
         written.append(target)
