@@ -37,9 +37,14 @@ def stage(title: str, total: float | None = None) -> Iterator[Stage]:
     """Show ``title`` while its body runs and how long it took (seconds) when it is done."""
     start = time.monotonic()
     with Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed:.0f}/{task.total}"),
-        TimeElapsedColumn(), TextColumn("[dim]{task.fields[detail]}"),
-        console=console, transient=True, disable=not console.is_terminal,
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[detail]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     ) as progress:
         yield Stage(progress, progress.add_task(title, total=total, detail=""))
     console.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - start:.1f} s[/dim]")
