@@ -25,23 +25,30 @@ def order(tasks: dict[str, Any], name: str) -> list[str]:
 
 def main(manifest: str, arguments: list[str]) -> int:
     """Run the task that the first argument names; the rest is appended to its command."""
-    if arguments and arguments[0] == "exec":  # any command in the same environment
-        return subprocess.run(arguments[1:], check=False).returncode
+    if len(arguments) > 1 and arguments[0] == "exec":  # any command in the same environment
+        return _code(["bash", "-c", 'exec "$@"', "ci/run", *arguments[1:]])
     tasks = tomllib.loads(Path(manifest).read_text())["tasks"]
     if not arguments or arguments[0] not in tasks:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
         lines = [f"  {name:8} {task['description']}" for name, task in tasks.items()]
         examples = ["  ci/run build", "  ci/run exec tt-conda --help"]
         said = "\n".join(["usage: ci/run TASK [ARGUMENT]...", "", "tasks:", *lines, "", "examples:", *examples])
+        if arguments and not asked_for_help:
+            print(f"error: there is no task {arguments[0]!r}", file=sys.stderr)
         print(said, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
     os.chdir(Path(manifest).parent)
     for name in (names := order(tasks, arguments[0])):
         extra = shlex.join(arguments[1:]) if name == names[-1] else ""
-        code = subprocess.run(["bash", "-c", f"{tasks[name]['cmd']} {extra}"], check=False).returncode
-        if code:
-            return code if code > 0 else 128 - code
+        if code := _code(["bash", "-c", f"{tasks[name]['cmd']} {extra}"]):
+            return code
     return 0
+
+
+def _code(command: list[str]) -> int:
+    """Run a command; its exit code as a shell tells it."""
+    code = subprocess.run(command, check=False).returncode
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def build(
     asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python}
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)
-    show(run(packages or [], axes=axes, channels=channel or _others(), pythons=pythons, jobs=jobs))
+    show(run(packages or [], axes=axes, channels=lambda: channel or _others(), pythons=pythons, jobs=jobs))
 
 
 _Channels = Annotated[
@@ -220,6 +220,10 @@ def embedded() -> None:
 
     It holds what the suite needs, for machines that cannot reach conda-forge: made from PyPI wheels, Debian packages
     and this machine's CPython.
+
+    Example:
+
+      tt-conda embedded
     """
     typer.echo(_embedded())
 

@@ -62,7 +62,7 @@ def recipe(project: Path) -> Recipe:
 @pytest.fixture
 def run(project: Path, tmp_path: Path) -> Build:
     def call(*packages: str, **more: object) -> Built:
-        return build(packages, channels=[tmp_path / "others"], project=project, **more)  # type: ignore[arg-type]
+        return build(packages, channels=lambda: [tmp_path / "others"], project=project, **more)  # type: ignore[arg-type]
 
     return call
 
@@ -243,7 +243,7 @@ def test_wrong_names_are_answered_with_the_right_ones(project: Path, recipe: Rec
 
 def test_a_folder_without_recipes(tmp_path: Path) -> None:
     with pytest.raises(TtCondaError, match=f"{tmp_path}: no recipes here") as error:
-        build(channels=[], project=tmp_path)
+        build(channels=list, project=tmp_path)
     assert "TT_CONDA_PROJECT" in error.value.way_out
     assert not list(tmp_path.glob("*/output"))
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -311,7 +311,7 @@ def build(
     packages: Collection[str] = (),
     *,
     axes: Mapping[str, Sequence[str]] | None = None,
-    channels: Sequence[str | Path],
+    channels: Callable[[], Sequence[str | Path]],
     pythons: Collection[str] | None = None,
     project: Path | None = None,
     jobs: int | None = None,
@@ -321,7 +321,7 @@ def build(
     Args:
         packages: names; none means all.
         axes: axis of ``variants.yaml`` → the values to build for; an axis that is not named keeps all.
-        channels: where everything else comes from.
+        channels: where everything else comes from; not called before it is known that there is something to build.
         pythons: the versions that the channels have; packages for another one are left out and named. None: all.
         project: the checkout; default: the nearest folder with ``recipes/`` and ``variants.yaml``.
         jobs: builds side by side; default: half the CPUs, at least two.
@@ -350,7 +350,7 @@ def build(
             f"Install one, for instance: uv python install {' '.join(absent)}   and run the command again.",
         )
     with naming_full_disk(project / "output", settings.cache_dir()):
-        builder = Builder(project, config, channels, jobs or max(2, (os.cpu_count() or 2) // 2))
+        builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2))
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
             if not packages and not axes:
