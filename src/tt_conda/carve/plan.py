@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,7 @@ from tt_conda.carve.providers import Providers
 from tt_conda.carve.report import DroppedLibrary
 from tt_conda.carve.rules import Rules
 from tt_conda.carve.wheel import Wheel
-from tt_conda.elf import Elf, plain_soname
+from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.names import version_of
 from tt_conda.elf.rewrite import Change
 from tt_conda.errors import TtCondaError
@@ -73,7 +73,7 @@ def make_plan(
     members: Sequence[Member],
     rules: Rules,
     providers: Providers,
-    environment: Iterable[str],
+    environment: Mapping[str, str],
 ) -> Plan:
     """Sort the shared objects of the wheels into libraries, modules and copies to drop.
 
@@ -84,13 +84,13 @@ def make_plan(
         members: shared objects of all wheels, in the order of preference.
         rules: which libraries are the wheels' own.
         providers: which package provides a soname.
-        environment: sonames that the prefix's ``lib/`` holds.
+        environment: names of libraries in the prefix's ``lib/``, with their sonames.
 
     Raises:
         TtCondaError: a soname is needed that nobody provides.
     """
     plan = Plan()
-    present = {name: name for name in environment}
+    present = environment
     copies: dict[str, list[Member]] = defaultdict(list)
     modules: list[Member] = []
     for member in members:
@@ -183,7 +183,17 @@ def _drop(plan: Plan, member: Member, soname: str, why: str) -> None:
     plan.dropped.append(DroppedLibrary(member=str(member), soname=soname, bytes=member.bytes, why=why))
 
 
-def environment_sonames(prefix: Path) -> set[str]:
-    """Names under which the loader finds the libraries in the prefix's ``lib/``."""
-    lib = prefix / "lib"
-    return {path.name for path in lib.iterdir() if ".so" in path.name and path.is_file()} if lib.is_dir() else set()
+def environment_sonames(prefix: Path) -> dict[str, str]:
+    """Names of the libraries in the prefix's ``lib/``, each with the soname that the loader knows it by.
+
+    A hash-suffixed NEEDED is named after a file (``libnuma.so.1.0.0``), which another build may call otherwise.
+    """
+    lib, found = prefix / "lib", dict[str, str]()
+    for path in lib.iterdir() if lib.is_dir() else ():
+        if ".so" in path.name and path.is_file():
+            try:
+                soname = read(path).soname or path.name
+            except ElfError:  # a linker script
+                soname = path.name
+            found[path.name] = soname if (lib / soname).is_file() else path.name
+    return found

@@ -1,0 +1,107 @@
+"""The channel and the environments that ``ci/run build`` made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tt_conda import settings
+from tt_conda.audit.inventory import PackageFacts, channel_facts
+from tt_conda.channel import environment
+from tt_conda.channel.places import local_path
+from tt_conda.channel.shell import activated
+from tt_conda.seed.assemble import available_pythons, ensure_channel
+
+PROJECT = Path(__file__).parents[2]
+BUILD = "run `ci/run build` first: these tests look at what it makes"
+ENVIRONMENTS = {"0.65-py310": "3.10", "0.81-py310": "3.10", "0.81-py312": "3.12"}
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture(scope="session")
+def output() -> Path:
+    folder = PROJECT / "output"
+    if not any(folder.glob("linux-64/*.conda")):
+        pytest.fail(f"there are no packages in {folder}: {BUILD}", pytrace=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def others() -> list[str | Path]:
+    """Where everything else comes from: the embedded channel, unless others are set."""
+    return list(settings.channels()) or [ensure_channel()]
+
+
+@pytest.fixture(scope="session")
+def channels(output: Path, others: list[str | Path]) -> list[str | Path]:
+    return [output, *others]
+
+
+@pytest.fixture(scope="session")
+def suite(output: Path) -> list[PackageFacts]:
+    """The packages that the suite builds."""
+    return channel_facts(output)
+
+
+@pytest.fixture(scope="session")
+def everything(suite: list[PackageFacts], others: list[str | Path]) -> list[PackageFacts]:
+    """The suite's packages and those of the embedded channel."""
+    folders = [folder for other in others if (folder := local_path(str(other)))]
+    return [*suite, *(package for folder in folders for package in channel_facts(folder))]
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def prefix(request: pytest.FixtureRequest, output: Path) -> Path:
+    """Each environment that the build ended with."""
+    return built_environment(request.param, output)
+
+
+def built_environment(name: str, output: Path) -> Path:
+    if ENVIRONMENTS[name] not in available_pythons() and not settings.channels():
+        pytest.skip(f"no CPython {ENVIRONMENTS[name]} on this machine")
+    folder = output / "envs" / name
+    if not (folder / "conda-meta").is_dir():
+        pytest.fail(f"there is no environment in {folder}: {BUILD}", pytrace=False)
+    return folder.resolve()
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Call:
+    """Run a program of an environment in an empty folder; ``activate`` does without its scripts' variables."""
+
+    def run(
+        prefix: Path, *command: str | Path, activate: bool = False, check: bool = True, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        clean = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+        environ = {**clean, "PATH": "/usr/bin:/bin", **more}
+        if activate:
+            environ = activated(prefix, environ)
+        else:
+            command = (prefix / "bin" / command[0], *command[1:])
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def solve(channels: Sequence[str | Path]) -> Callable[..., dict[str, str]]:
+    """Solve specs; version and build by package name."""
+
+    def run(*specs: str) -> dict[str, str]:
+        records = environment.solve(specs, channels)
+        return {record.name.normalized: f"{record.version} {record.build}" for record in records}
+
+    return run
