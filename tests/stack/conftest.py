@@ -61,19 +61,31 @@ def everything(suite: list[PackageFacts], others: list[str | Path]) -> list[Pack
     return [*suite, *(package for folder in folders for package in channel_facts(folder))]
 
 
+@pytest.fixture(scope="session")
+def pythons() -> list[str]:
+    """The Pythons that there are packages for."""
+    return list(available_pythons()) if not settings.channels() else ["3.10", "3.12"]
+
+
+@pytest.fixture(scope="session")
+def environment_of(output: Path, pythons: list[str]) -> Callable[[str], Path]:
+    """An environment that the build ended with."""
+
+    def find(name: str) -> Path:
+        if ENVIRONMENTS[name] not in pythons:
+            pytest.skip(f"no CPython {ENVIRONMENTS[name]} on this machine")
+        folder = output / "envs" / name
+        if not (folder / "conda-meta").is_dir():
+            pytest.fail(f"there is no environment in {folder}: {BUILD}", pytrace=False)
+        return folder.resolve()
+
+    return find
+
+
 @pytest.fixture(params=ENVIRONMENTS)
-def prefix(request: pytest.FixtureRequest, output: Path) -> Path:
-    """Each environment that the build ended with."""
-    return built_environment(request.param, output)
-
-
-def built_environment(name: str, output: Path) -> Path:
-    if ENVIRONMENTS[name] not in available_pythons() and not settings.channels():
-        pytest.skip(f"no CPython {ENVIRONMENTS[name]} on this machine")
-    folder = output / "envs" / name
-    if not (folder / "conda-meta").is_dir():
-        pytest.fail(f"there is no environment in {folder}: {BUILD}", pytrace=False)
-    return folder.resolve()
+def prefix(request: pytest.FixtureRequest, environment_of: Callable[[str], Path]) -> Path:
+    """Each of them."""
+    return environment_of(request.param)
 
 
 @pytest.fixture

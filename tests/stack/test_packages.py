@@ -63,7 +63,7 @@ def test_search_paths_lead_into_the_environment(suite: list[PackageFacts]) -> No
             assert facts.runpath is None, (package.stem, facts.path)
             for folder in (facts.rpath or "$ORIGIN").split(":"):
                 assert folder.split("/")[0] == "$ORIGIN", (package.stem, facts.path, folder)
-                place = os.path.normpath(folder.replace("$ORIGIN", f"/prefix/{os.path.dirname(facts.path)}"))
+                place = os.path.normpath(folder.replace("$ORIGIN", f"/prefix/{Path(facts.path).parent}"))
                 assert place.startswith("/prefix/"), (package.stem, facts.path, folder)
 
 

@@ -1,0 +1,212 @@
+"""The recipes: what they give for every combination of the axes, and that they agree with what they are made from."""
+
+from __future__ import annotations
+
+import re
+import sys
+import zipfile
+from email import message_from_string
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import tt_conda
+from published import PINS, PROJECT, carved, published
+from tt_conda.channel.variants import Output, narrow, render
+from tt_conda.inputs.lock import load
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NAMES = {"graphviz": "python-graphviz", "torch": "pytorch", "ttnn-shutov": "ttnn", "ml-dtypes": "ml_dtypes"}
+"""PyPI's names that conda-forge has other names for."""
+
+NOT_NEEDED = {"torchvision": "nothing in torch-ttnn imports it"}
+
+V065, V081 = "0.65.0.dev20251205", "0.81.1"
+
+
+@pytest.fixture(scope="module")
+def outputs() -> list[Output]:
+    return render(sorted(PROJECT.glob("recipes/*/recipe.yaml")), narrow(PROJECT / "variants.yaml", {}))
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def requirements(output: Output, section: str) -> dict[str, str]:
+    """Package → what is asked of it."""
+    specs = output.rendered.recipe.requirements.to_dict().get(section, [])
+    return {spec.split(" ", 1)[0]: spec.partition(" ")[2] for spec in specs if isinstance(spec, str)}
+
+
+def wheel_outputs(outputs: list[Output]) -> list[Output]:
+    return [output for output in outputs if output.axes.get("origin") == "wheel"]
+
+
+# --- what they give ---
+
+
+def test_every_package_that_is_promised(outputs: list[Output]) -> None:
+    found = {(o.name, o.version, o.axes.get("python", "")) for o in wheel_outputs(outputs)}
+    expected = {
+        *((name, version, "") for name in ("tt-metal-kernels", "tt-metal", "libttnn") for version in (V065, V081)),
+        ("ttnn", V065, "3.10"), ("ttnn", V081, "3.10"), ("ttnn", V081, "3.12"), ("torch-ttnn", "0.2.0", "3.10"),
+    }  # fmt: skip
+    assert found == expected
+    assert len(wheel_outputs(outputs)) == len(expected)
+
+
+def test_build_strings(outputs: list[Output]) -> None:
+    for output in wheel_outputs(outputs):
+        python = output.axes.get("python", "").replace(".", "")
+        runtime = "" if output.name == "tt-metal-kernels" else f"{output.axes['cxx_stdlib']}_"
+        expected = f"{runtime}wheel_{f'py{python}_' if python else ''}h[0-9a-f]{{7}}_0"
+        assert re.fullmatch(expected, output.rendered.recipe.build.string), output.stem
+
+
+def test_what_is_linked_to_exports_an_exact_pin(outputs: list[Output]) -> None:
+    for output in wheel_outputs(outputs):
+        exports = output.rendered.recipe.requirements.to_dict().get("run_exports", {})
+        if output.name in ("tt-metal", "libttnn"):
+            assert exports == {"weak": [{"pin_subpackage": {"name": output.name, "exact": True}}]}
+        else:
+            assert not exports
+
+
+def test_packages_of_one_stack_ask_for_each_other_s_version(outputs: list[Output]) -> None:
+    own = {"tt-metal", "tt-metal-kernels", "libttnn", "ttnn"}
+    for output in wheel_outputs(outputs):
+        runtime, metal = output.axes.get("cxx_stdlib", ""), output.axes["tt_metal_version"]
+        for section in ("host", "run"):
+            for name, spec in requirements(output, section).items():
+                if name in own:
+                    build = "wheel_*" if name == "tt-metal-kernels" else f"{runtime}_wheel_*"
+                    assert spec == f"=={metal} {build}", (output.stem, section, name)
+
+
+def test_each_output_has_tests_and_a_licence(outputs: list[Output]) -> None:
+    for output in outputs:
+        recipe = output.rendered.recipe
+        assert recipe.about.license, output.stem
+        tests = recipe.to_dict().get("tests", [])
+        kinds = {key for test in tests for key in test}
+        assert kinds & {"package_contents", "python"}, output.stem
+        assert kinds & {"script", "python"}, output.stem
+
+
+def test_carving_happens_inside_with_what_stands_in_the_requirements(outputs: list[Output]) -> None:
+    for output in wheel_outputs(outputs):
+        assert "tt-conda" in requirements(output, "build"), output.stem
+        linking = output.rendered.recipe.build.to_dict().get("dynamic_linking", {})
+        if output.name != "tt-metal-kernels":
+            assert (linking["overlinking_behavior"], linking["overdepending_behavior"]) == ("error", "error")
+
+
+# --- what they are made from ---
+
+
+def test_every_version_is_pinned_with_a_hash(outputs: list[Output]) -> None:
+    for output in wheel_outputs(outputs):
+        lock = load(output.recipe.parent / "wheels.lock")
+        pins = [pin for pin in lock.wheel if pin.version == output.version]
+        if "python" in output.axes:
+            pins = [pin for pin in pins if pin.python == output.axes["python"]]
+        assert pins and all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in pins), output.stem
+
+
+def test_recipes_of_one_wheel_agree_about_it() -> None:
+    """Each recipe folder stands alone for plain rattler-build, so two of them repeat the pins and rules of ttnn."""
+    for name in ("wheels.lock", "carve.toml"):
+        assert (PROJECT / "recipes/ttnn" / name).read_text() == (PROJECT / "recipes/tt-metal" / name).read_text()
+
+
+def _label(output: Output) -> str:
+    return next(
+        label for label, pin in PINS.items()
+        if pin.version == output.version and pin.python == output.axes.get("python", pin.python)
+        and ("torch" in pin.name) == ("torch" in output.name)
+    )  # fmt: skip
+
+
+def test_run_dependencies_cover_the_wheel_s_metadata(outputs: list[Output]) -> None:
+    python_packages = [o for o in wheel_outputs(outputs) if o.name in ("ttnn", "torch-ttnn")]
+    assert len(python_packages) == 4
+    for output in python_packages:
+        with zipfile.ZipFile(published(_label(output))) as wheel:
+            (member,) = (name for name in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
+            metadata = message_from_string(wheel.read(member).decode())
+        run = requirements(output, "run")
+        environment = {"python_version": output.axes["python"], "platform_machine": "x86_64", "extra": ""}
+        for text in metadata.get_all("Requires-Dist", []):
+            requirement = Requirement(text)
+            if requirement.marker and not requirement.marker.evaluate(environment):
+                continue
+            name = requirement.name.lower().replace("_", "-")
+            if name in NOT_NEEDED:
+                continue
+            assert NAMES.get(name, name) in run, (output.stem, text)
+            if name != "torch":  # the recipe says which it fits, and why
+                asked = SpecifierSet(run[NAMES.get(name, name)])
+                assert set(requirement.specifier) <= set(asked), (output.stem, text, asked)
+
+
+def test_what_is_not_needed_is_not_imported() -> None:
+    with zipfile.ZipFile(published("torch-ttnn-shutov-0.2.0-3.10")) as wheel:
+        for name in wheel.namelist():
+            if name.endswith(".py"):
+                source = wheel.read(name).decode()
+                for module in NOT_NEEDED:
+                    assert not re.search(rf"^\s*(import|from) {module}\b", source, flags=re.M), name
+
+
+@pytest.mark.xdist_group("published")
+def test_host_requirements_cover_what_carving_finds(outputs: list[Output]) -> None:
+    """And run dependencies say the same with versions, where nothing exports them."""
+    for version in (V065, V081):
+        mine = [o for o in wheel_outputs(outputs) if o.version == version]
+        host = {name for o in mine for name in requirements(o, "host")}
+        run = {name for o in mine for name in requirements(o, "run")}
+        label = _label(next(o for o in mine if o.name == "ttnn"))
+        needed = {spec.split()[0] for spec in carved(label).report.depends}
+        assert needed <= host, (version, needed - host)
+        assert needed <= run, (version, needed - run)
+
+
+# --- tt-conda's own ---
+
+
+def _conda_specs(dependencies: list[str]) -> dict[str, SpecifierSet]:
+    return {Requirement(text).name: Requirement(text).specifier for text in dependencies}
+
+
+def test_tt_conda_s_recipe_says_what_pyproject_says(outputs: list[Output], pyproject: dict[str, Any]) -> None:
+    (output,) = (o for o in outputs if o.name == "tt-conda")
+    assert output.version == tt_conda.__version__
+    run = requirements(output, "run")
+    for name, specifier in _conda_specs(pyproject["dependencies"]).items():
+        assert SpecifierSet(run[name]) == specifier, name
+    assert SpecifierSet(run["python"]) == SpecifierSet(pyproject["requires-python"])
+    (entry,) = pyproject["scripts"].items()
+    points = output.rendered.recipe.build.to_dict()["python"]["entry_points"]
+    assert [re.sub(" ", "", str(point)) for point in points] == ["=".join(entry)], points
+
+
+def test_pixi_s_manifest_covers_pyproject(pyproject: dict[str, Any]) -> None:
+    manifest = tomllib.loads((PROJECT / "pixi.toml").read_text())
+    pixi = manifest["dependencies"]
+    wanted = {
+        **_conda_specs(pyproject["dependencies"]),
+        **{Requirement(t).name: Requirement(t).specifier for t in pyproject["optional-dependencies"]["dev"]},
+    }
+    for name, specifier in wanted.items():
+        assert name in pixi, name
+        assert SpecifierSet("" if pixi[name] == "*" else pixi[name]) == specifier, name
+    assert pixi["python"] == pyproject["requires-python"]
