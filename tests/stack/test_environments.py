@@ -92,7 +92,7 @@ def test_kernels_are_there_once(prefix: Path) -> None:
     assert all(target.is_relative_to(root) and target.is_dir() for target in links.values()), links
 
 
-def test_one_device_with_a_mock_cluster(output: Path, environment_of: Callable[[str], Path], call: Call) -> None:
+def test_one_device_with_a_mock_cluster(environment_of: Callable[[str], Path], call: Call, tmp_path: Path) -> None:
     """Activated, upstream's code is told where its data is; otherwise it finds it through links in site-packages."""
     for name in ("0.81-py310", "0.81-py312"):
         prefix = environment_of(name)
@@ -102,7 +102,7 @@ def test_one_device_with_a_mock_cluster(output: Path, environment_of: Callable[[
                 command = [sys.executable, "-m", "tt_conda.cli", "run", "--prefix", str(prefix), *command]
                 environ = {k: v for k, v in os.environ.items() if k != "TT_METAL_RUNTIME_ROOT"}
                 environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"] = CLUSTER
-                said = subprocess.run(command, env=environ, capture_output=True, text=True, cwd=output / ".logs").stdout
+                said = subprocess.run(command, env=environ, capture_output=True, text=True, cwd=tmp_path).stdout
             else:
                 said = call(prefix, *command, TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER).stdout
             assert "devices 1\n" in said, said
