@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tt_conda import settings
 from tt_conda.channel import index
 from tt_conda.channel.build import Built, build
 from tt_conda.errors import TtCondaError
@@ -131,14 +133,35 @@ def test_a_change_is_built_with_what_depends_on_it(
     assert published(project) == {"a", "b", "c"}
 
 
-def test_a_package_that_was_lost_or_damaged_is_built_again(project: Path, recipe: Recipe, run: Build) -> None:
+def test_a_package_that_was_lost_or_damaged_is_there_again(project: Path, recipe: Recipe, run: Build) -> None:
     for name in "abc":
         recipe(name)
     run()
     (project / "output/noarch/a-1.0-0.conda").unlink()
     (project / "output/noarch/b-1.0-0.conda").write_bytes(b"PK")
-    assert sorted(names(run().built)) == ["a", "b"]
+    assert sorted(names(run().reused)) == ["a", "b"]
     assert published(project) == {"a", "b", "c"}
+
+
+def test_a_new_checkout_takes_what_was_built_before(project: Path, recipe: Recipe, run: Build) -> None:
+    for name in "ab":
+        recipe(name)
+    first = run()
+    before = {p.name: p.read_bytes() for p in (project / "output/noarch").glob("*.conda")}
+    shutil.rmtree(project / "output")
+    again = run()
+    assert (names(again.built), sorted(names(again.reused))) == ([], sorted(names(first.built)))
+    assert {p.name: p.read_bytes() for p in (project / "output/noarch").glob("*.conda")} == before
+
+
+def test_a_damaged_kept_package_is_built_again(project: Path, recipe: Recipe, run: Build) -> None:
+    recipe("a")
+    run()
+    shutil.rmtree(project / "output")
+    (kept,) = settings.cache_dir().glob("built/*/*.conda")
+    kept.write_bytes(b"PK")
+    assert names(run().built) == ["a"]
+    assert published(project) == {"a"}
 
 
 def test_only_what_was_asked_for_and_what_it_requires(project: Path, recipe: Recipe, run: Build) -> None:

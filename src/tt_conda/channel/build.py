@@ -27,6 +27,7 @@ from tt_conda import settings
 from tt_conda.channel import index
 from tt_conda.channel.engine import Job
 from tt_conda.channel.index import naming_full_disk
+from tt_conda.channel.kept import Kept
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.errors import TtCondaError
@@ -49,6 +50,8 @@ class Built:
     channel: Path
     built: list[str] = field(default_factory=list)
     current: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    """Packages that were built before from the same things, in another checkout or at another time."""
     untested: dict[str, list[str]] = field(default_factory=dict)
     """Package → names of the dependencies that no channel has, so that its tests could not run."""
     left_out: list[str] = field(default_factory=list)
@@ -73,6 +76,7 @@ class Builder:
             index.publish([], self.channel)
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)
+        self.kept = Kept(settings.cache_dir() / "built")
         self._engines: set[subprocess.Popen[bytes]] = set()
         self._starting, self._stopped = threading.Lock(), False
         for folder in (self.work, self.logs, self.state):
@@ -112,13 +116,15 @@ class Builder:
         Raises:
             TtCondaError: a build or a test of a package failed; what was finished stays.
         """
+        if damaged := [package for output in outputs if (package := self._damaged(output))]:
+            index.remove(damaged, self.channel)
         keys: dict[str, str] = {}
         todo: list[_Work] = []
         for output in in_order(outputs):
             keys[output.stem] = key = self._key(output, outputs, keys)
             if self._is_current(output, key):
                 self.result.current.append(output.stem)
-            else:
+            elif not self._reuse(output, key):
                 todo.append(_Work(output, key))
         if todo:
             with stage(f"Building {len(todo)} packages", total=len(todo)) as bar:
@@ -146,11 +152,7 @@ class Builder:
             "stem": output.stem,
             "axes": sorted(output.axes.items()),
             "recipe": _digest([output.recipe.parent]),
-            "needs": sorted(
-                keys[o.stem]
-                for o in outputs
-                if o.name in output.requirements and o.name != output.name and o.name != "tt-conda" and o.stem in keys
-            ),
+            "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != "tt-conda"),
         }
         source = self.project / "src" / "tt_conda"
         if output.rendered.recipe.sources:
@@ -166,14 +168,44 @@ class Builder:
             current: bool = state["key"] == key and index.known_sha256(package) == state["sha256"]
         except (OSError, ValueError, KeyError):
             return False
-        if current and state["untested"]:
-            # Tests that could not run are made up for as soon as their dependencies are there.
+        return current and self._still_untested(output, state["untested"])
+
+    def _damaged(self, output: Output) -> Path | None:
+        """The output's package, where it is no longer the file that was published."""
+        try:
+            state = json.loads((self.state / f"{output.stem}.json").read_text())
+            package = self.channel / str(state["path"])
+            return package if index.known_sha256(package) != state["sha256"] else None
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _still_untested(self, output: Output, untested: list[str]) -> bool:
+        """False where tests that could not run could run now: then the package is built again, with its tests."""
+        if untested:
             present = self._present()
-            if present is not None and not set(state["untested"]) <= present:
-                self.result.untested[output.stem] = state["untested"]
-            else:
+            if present is None or set(untested) <= present:
                 return False
-        return current
+            self.result.untested[output.stem] = untested
+        return True
+
+    def _reuse(self, output: Output, key: str) -> bool:
+        """Take the package from those that this machine has built before, in whatever checkout."""
+        kept = self.kept.get(key)
+        if kept is None or not self._still_untested(output, kept.untested):
+            return False
+        path = index.publish([kept.package], self.channel, keep=True)[0]
+        self._record(output, key, path, kept.untested)
+        self.result.reused.append(output.stem)
+        return True
+
+    def _record(self, output: Output, key: str, path: Path, untested: list[str]) -> None:
+        record = {
+            "key": key,
+            "path": str(path.relative_to(self.channel)),
+            "sha256": index.known_sha256(path),
+            "untested": untested,
+        }
+        index.write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
 
     def _present(self) -> set[str] | None:
         """Names of the packages in the channels; None where one is not on this machine."""
@@ -193,12 +225,9 @@ class Builder:
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
                 while waiting or running:
-                    unfinished = {work.output.name for work in [*waiting, *running.values()]}
+                    unfinished = [work.output for work in [*waiting, *running.values()]]
                     for work in list(waiting):
-                        if (
-                            len(running) < self.jobs
-                            and not (work.output.requirements - {work.output.name}) & unfinished
-                        ):
+                        if len(running) < self.jobs and not any(map(work.output.requires, unfinished)):
                             waiting.remove(work)
                             running[pool.submit(self._build, work, bar)] = work
                     bar.describe(", ".join(work.output.name for work in running.values()))
@@ -232,13 +261,8 @@ class Builder:
         )
         package, untested = self._engine(job, output, bar)
         path = index.publish([package], self.channel)[0]
-        record = {
-            "key": work.key,
-            "path": str(path.relative_to(self.channel)),
-            "sha256": index.known_sha256(path),
-            "untested": untested,
-        }
-        index.write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
+        self._record(output, work.key, path, untested)
+        self.kept.put(work.key, path, untested)
         shutil.rmtree(folder, ignore_errors=True)
         self.result.built.append(output.stem)
         if untested:

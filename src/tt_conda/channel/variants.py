@@ -18,6 +18,8 @@ class Output:
 
     recipe: Path
     rendered: RenderedVariant
+    known_axes: frozenset[str]
+    """The axes of ``variants.yaml``; the engine's own list also holds pins and platforms."""
 
     @property
     def name(self) -> str:
@@ -44,7 +46,14 @@ class Output:
     @property
     def axes(self) -> dict[str, str]:
         """The values of the axes that it depends on."""
-        return dict(self.rendered.variant)
+        return {axis: value for axis, value in self.rendered.variant.items() if axis in self.known_axes}
+
+    def requires(self, other: Output) -> bool:
+        """Whether building, testing or running it needs ``other``: by name, where the axes that both have agree."""
+        if other.name == self.name or other.name not in self.requirements:
+            return False
+        mine, theirs = self.axes, other.axes
+        return all(mine[axis] == theirs[axis] for axis in mine.keys() & theirs.keys())
 
 
 def _name(spec: Any) -> str:
@@ -98,7 +107,7 @@ def render(recipes: Iterable[Path], config: VariantConfig) -> list[Output]:
         except RattlerBuildError as error:
             raise TtCondaError(f"{recipe}: {error}", "Correct the recipe and build again.") from error
         for variant in rendered:
-            output = Output(recipe, variant)
+            output = Output(recipe, variant, frozenset(config.keys()))
             found.setdefault(output.stem, output)
     return list(found.values())
 
@@ -109,10 +118,9 @@ def in_order(outputs: Sequence[Output]) -> list[Output]:
     Raises:
         TtCondaError: outputs require each other in a circle.
     """
-    names = {output.name for output in outputs}
-    waiting, ordered, done = list(outputs), [], set[str]()
+    waiting, ordered = list(outputs), list[Output]()
     while waiting:
-        ready = [o for o in waiting if not (o.requirements & names) - done - {o.name}]
+        ready = [o for o in waiting if not any(o.requires(other) for other in waiting)]
         if not ready:
             raise TtCondaError(
                 f"these packages require each other in a circle: {', '.join(sorted({o.name for o in waiting}))}",
@@ -120,5 +128,4 @@ def in_order(outputs: Sequence[Output]) -> list[Output]:
             )
         ordered += ready
         waiting = [o for o in waiting if o not in ready]
-        done |= {o.name for o in ready} - {o.name for o in waiting}
     return ordered
