@@ -60,9 +60,7 @@ def test_two_packages_that_do_not_fit_are_both_named(tmp_path: Path, channel: Pa
         ([], None, "nothing to install"),
     ],
 )
-def test_bad_input(
-    tmp_path: Path, channel: Path, specs: list[str], channels: list[str] | None, message: str
-) -> None:
+def test_bad_input(tmp_path: Path, channel: Path, specs: list[str], channels: list[str] | None, message: str) -> None:
     with pytest.raises(TtCondaError, match=message):
         environment.install(specs, tmp_path / "env", channels or [channel])
     assert not files(tmp_path / "env")
