@@ -89,15 +89,21 @@ def carve(
     show(report, prefix, as_json=json)
 
 
+_Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", "-c", help="After output/, instead of the embedded channel; may be given again."),
+]
+_Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
+_Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
+
+
 @app.command()
 def build(
     packages: Annotated[list[str] | None, typer.Argument(help="Packages; none means all.")] = None,
     origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
     cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
     python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
-    channel: Annotated[
-        list[str] | None, typer.Option(help="Take everything else from here, not from the embedded channel.")
-    ] = None,
+    channel: _Channels = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
 ) -> None:
     """Build packages into the channel in output/; what is up to date stays as it is.
@@ -117,13 +123,6 @@ def build(
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)
     show(run(packages or [], axes=axes, channels=lambda: channel or _others(), pythons=pythons, jobs=jobs))
-
-
-_Channels = Annotated[
-    list[str] | None, typer.Option("--channel", "-c", help="Instead of output/ and the embedded channel.")
-]
-_Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
-_Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
 
 
 @app.command()
@@ -207,10 +206,11 @@ def prove(
 
       tt-conda prove ci/proof.toml
     """
-    from tt_conda.report import proof
+    from tt_conda import proof
+    from tt_conda.report.proof import show
 
     result = proof.prove(file, _channels(channel), _pythons(channel))
-    proof.show(result)
+    show(result)
     raise typer.Exit(1 if result.problems else 0)
 
 
@@ -229,9 +229,11 @@ def embedded() -> None:
 
 
 def _channels(given: list[str] | None) -> list[str | Path]:
+    """output/, where it is there, and then what was given or stands in for it."""
     from tt_conda import settings
 
-    return list(given) if given else [settings.output_dir(), *_others()]
+    own = [settings.output_dir()] if (settings.output_dir() / "noarch" / "repodata.json").is_file() else []
+    return [*own, *(given or _others())]
 
 
 def _others() -> list[str | Path]:

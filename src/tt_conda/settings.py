@@ -36,8 +36,17 @@ def channels() -> list[str]:
 
 
 def environ() -> dict[str, str]:
-    """A copy of this process's environment, for child processes."""
-    return dict(os.environ)
+    """A copy of this process's environment, for child processes.
+
+    Without the part of PYTHONPATH that is ours: ``ci/run`` sets it to run this checkout.
+    """
+    variables = dict(os.environ)
+    own = variables.pop("TT_CONDA_OWN_PYTHONPATH", None)
+    if own:
+        kept = [part for part in variables.pop("PYTHONPATH", "").split(os.pathsep) if part and part != own]
+        if kept:
+            variables["PYTHONPATH"] = os.pathsep.join(kept)
+    return variables
 
 
 def engine_environ() -> dict[str, str]:

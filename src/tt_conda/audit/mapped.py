@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from tt_conda.carve.providers import load_providers
 from tt_conda.elf import ElfError, plain_soname, read
 from tt_conda.errors import TtCondaError
+
+_MODULE = re.compile(r"\.(cpython-[^/]*|abi3)\.so$")
 
 # Runs in the audited environment: imports, then says what is mapped and what the statements printed last.
 _PROBE = """
@@ -30,14 +33,21 @@ class MappedObject:
 
     path: Path
     soname: str
+    """Without auditwheel's hash; the file's name where it has none."""
+    build_id: str | None
     bytes: int
     package: str | None
     """The conda package that owns it; None for what is not of the environment."""
 
+    @property
+    def is_module(self) -> bool:
+        """Whether only Python loads it: modules share names (``_C``), libraries must not."""
+        return bool(_MODULE.search(self.path.name)) or "lib-dynload" in self.path.parts
+
 
 def probe_command(python: Path, imports: Sequence[str]) -> list[str]:
     """The command that imports modules and prints, as its last line, the files that are then mapped."""
-    return [str(python), "-c", _PROBE, json.dumps({"imports": list(imports)})]
+    return [str(python), "-I", "-c", _PROBE, json.dumps({"imports": list(imports)})]
 
 
 def parse_probe(output: str) -> list[Path]:
@@ -76,7 +86,7 @@ def mapped_objects(files: Iterable[Path], prefix: Path) -> list[MappedObject]:
             continue
         if (elf.kind == "dyn" and elf.interpreter is None) or ".so" in file.name:
             soname = plain_soname(elf.soname or file.name)
-            found.append(MappedObject(file, soname, file.stat().st_size, owner.get(file)))
+            found.append(MappedObject(file, soname, elf.build_id, file.stat().st_size, owner.get(file)))
     return found
 
 
@@ -91,16 +101,20 @@ def problems(objects: Sequence[MappedObject], prefix: Path) -> list[str]:
     for name, copies in by_library(objects).items():
         if len(copies) > 1:
             said.append(f"{name} is mapped {len(copies)} times: {', '.join(str(o.path) for o in copies)}")
+    builds: dict[str, list[MappedObject]] = defaultdict(list)
     for mapped in objects:
+        builds[mapped.build_id or str(mapped.path)].append(mapped)
         if prefix not in mapped.path.parents and mapped.soname not in system:
             said.append(f"{mapped.soname} comes from outside the environment: {mapped.path}")
+    for build_id, copies in builds.items():
+        if len({o.soname for o in copies}) > 1:  # under one name it is said above
+            said.append(f"build {build_id} is mapped {len(copies)} times: {', '.join(str(o.path) for o in copies)}")
     return said
 
 
 def by_library(objects: Sequence[MappedObject]) -> dict[str, list[MappedObject]]:
-    """Group objects that are the same library: by soname; Python modules, which share names, by path."""
+    """Group objects that are the same library, by soname; a Python module stands alone."""
     groups: dict[str, list[MappedObject]] = defaultdict(list)
     for mapped in objects:
-        is_module = "site-packages" in mapped.path.parts or "lib-dynload" in mapped.path.parts
-        groups[str(mapped.path) if is_module and not mapped.soname.startswith("lib") else mapped.soname].append(mapped)
+        groups[str(mapped.path) if mapped.is_module else mapped.soname].append(mapped)
     return dict(groups)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -152,6 +153,7 @@ class Builder:
             "stem": output.stem,
             "axes": sorted(output.axes.items()),
             "recipe": _digest([output.recipe.parent]),
+            "made against": self._made_against(output),
             "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != "tt-conda"),
         }
         source = self.project / "src" / "tt_conda"
@@ -160,6 +162,28 @@ class Builder:
         elif "tt-conda" in output.requirements:
             parts["tool"] = _digest([source / name for name in _TOOL])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _made_against(self, output: Output) -> list[str]:
+        """What the channels offer for the build and host environments: sha256s; of a remote channel only its name."""
+        wanted, found = list(output.environments), set[str]()
+        while wanted:
+            if (name := wanted.pop()) not in found:
+                found.add(name)
+                for record in self._offered.get(name, ()):
+                    wanted += [spec.split()[0] for spec in record["depends"]]
+        local = [record["sha256"] for name in found for record in self._offered.get(name, ())]
+        return sorted([*local, *(url for url in self.channels if local_path(url) is None)])
+
+    @cached_property
+    def _offered(self) -> dict[str, list[dict[str, Any]]]:
+        """Records by name, of the channels on this machine that are not the project's own."""
+        offered: dict[str, list[dict[str, Any]]] = {}
+        for channel in self.channels[1:]:
+            folder = local_path(channel)
+            for table in sorted(folder.glob("*/repodata.json")) if folder else []:
+                for record in json.loads(table.read_text()).get("packages.conda", {}).values():
+                    offered.setdefault(record["name"], []).append(record)
+        return offered
 
     def _is_current(self, output: Output, key: str) -> bool:
         try:
@@ -377,9 +401,10 @@ def build(
         builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2))
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
-            if not packages and not axes:
+            result = builder.run(possible)
+            if not packages and not axes:  # only now: until their successors are there, the old ones are of use
                 builder.prune(outputs)
-            return builder.run(possible)
+            return result
 
 
 def _closure(outputs: Sequence[Output], names: Collection[str]) -> list[Output]:

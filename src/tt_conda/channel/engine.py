@@ -142,6 +142,7 @@ def _kind(case: Any) -> str:
 
 def main() -> int:
     """Run the job whose file is the first argument; events go to the pipe of the second one's number."""
+    os.umask(0o022)  # files in packages must not take the mode that this person prefers for new files
     pipe, parent = int(sys.argv[2]), int(sys.argv[3])
     _end_with(parent)
     os.set_inheritable(pipe, False)

@@ -39,9 +39,16 @@ class Output:
     @property
     def requirements(self) -> set[str]:
         """Names of the packages that building it, testing it or running it needs."""
+        return self._named("build", "host", "run")
+
+    @property
+    def environments(self) -> set[str]:
+        """Names of the packages that it is made in and against."""
+        return self._named("build", "host")
+
+    def _named(self, *parts: str) -> set[str]:
         found = self.rendered.recipe.requirements.to_dict()
-        specs = [spec for part in ("build", "host", "run") for spec in found.get(part, [])]
-        return {_name(spec) for spec in specs}
+        return {_name(spec) for part in parts for spec in found.get(part, [])}
 
     @property
     def axes(self) -> dict[str, str]:

@@ -1,0 +1,188 @@
+"""The proof at the end of a build: environments made from the channel, in which each library is mapped once.
+
+Which environments, and which packages stand against which wheels, is data: ``ci/proof.toml``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tt_conda import settings
+from tt_conda.audit.inventory import package_facts
+from tt_conda.audit.mapped import MappedObject, mapped_objects, parse_probe, probe_command, problems
+from tt_conda.channel import environment
+from tt_conda.channel.index import write_atomically
+from tt_conda.channel.shell import activated
+from tt_conda.errors import TtCondaError
+from tt_conda.inputs.lock import find_wheel, load
+from tt_conda.inputs.wheels import fetch_wheel
+from tt_conda.progress import stage
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FORMAT = 2
+"""Raise it when the probe changes: environments are then looked at again."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PinnedWheel(_Table):
+    """A wheel of a lock file (relative to the proof file)."""
+
+    lock: Path
+    version: str
+    python: str
+
+
+class Environment(_Table):
+    """One environment to make and look at."""
+
+    name: str
+    python: str
+    specs: list[str]
+    imports: list[str]
+    packages: list[str]
+    """Packages whose Python modules are listed beside the libraries."""
+
+
+class Comparison(_Table):
+    """Packages that stand for wheels: their shared objects are compared by size."""
+
+    title: str
+    python: str
+    wheels: list[PinnedWheel]
+    packages: list[str]
+    """Patterns of package files without their ending."""
+
+
+class ProofFile(_Table):
+    """``ci/proof.toml``."""
+
+    environment: list[Environment]
+    comparison: list[Comparison] = []
+
+
+@dataclass
+class Proof:
+    """What each environment maps, the sizes, and everything that is wrong."""
+
+    objects: dict[str, list[MappedObject]] = field(default_factory=dict)
+    prefixes: dict[str, Path] = field(default_factory=dict)
+    modules_of: dict[str, list[str]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Title → bytes of shared objects in the wheels, and in the packages instead."""
+    problems: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def prove(file: Path, channels: Sequence[str | Path], pythons: Sequence[str] | None = None) -> Proof:
+    """Make the environments of a proof file, import in each, and see what is mapped.
+
+    Args:
+        file: ``ci/proof.toml``.
+        channels: where the packages come from, in order of priority.
+        pythons: versions that there are; what needs another one is left out and named. None: all.
+
+    Raises:
+        TtCondaError: the file cannot be read, an environment cannot be made, or an import fails.
+    """
+    try:
+        wanted = ProofFile.model_validate(tomllib.loads(file.read_text()))
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise TtCondaError(f"{file}: cannot be read as a proof: {error}", "See ci/proof.toml.") from error
+    proof = Proof()
+    chosen = [e for e in wanted.environment if pythons is None or e.python in pythons]
+    proof.left_out = [f"{e.name}: no CPython {e.python} on this machine" for e in wanted.environment if e not in chosen]
+    with stage(f"Proving {len(chosen)} environments", total=len(chosen)) as bar:
+        for item in chosen:
+            bar.describe(item.name)
+            _look(item, channels, proof)
+            bar.advance()
+        for comparison in wanted.comparison:
+            if pythons is None or comparison.python in pythons:
+                bar.describe(comparison.title)
+                proof.sizes[comparison.title] = _compare(comparison, file)
+    return proof
+
+
+def _look(item: Environment, channels: Sequence[str | Path], proof: Proof) -> None:
+    prefix = settings.output_dir() / "envs" / item.name
+    records = environment.install([*item.specs, f"python {item.python}.*"], prefix, channels)
+    packages = sorted(r.sha256.hex() for r in records if r.sha256)
+    identity = json.dumps([_FORMAT, item.model_dump_json(), str(prefix), packages])
+    memo = settings.cache_dir() / "proofs" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
+    files = _remembered(memo)
+    if files is None:
+        files = _import(prefix, item.imports)
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(memo, json.dumps([str(path) for path in files]))
+    objects = mapped_objects(files, prefix)
+    proof.objects[item.name] = objects
+    proof.prefixes[item.name] = prefix.resolve()
+    proof.modules_of[item.name] = item.packages
+    proof.problems += [f"{item.name}: {text}" for text in problems(objects, prefix)]
+
+
+def _remembered(memo: Path) -> list[Path] | None:
+    """The files that were mapped the last time, while all of them are still there."""
+    try:
+        files = [Path(name) for name in json.loads(memo.read_text())]
+    except (OSError, ValueError):
+        return None
+    return files if all(path.is_file() for path in files) else None
+
+
+def _import(prefix: Path, imports: Sequence[str]) -> list[Path]:
+    command = probe_command(prefix / "bin" / "python", imports)
+    # What this person's shell loads or prefers is not the environment's doing.
+    base = {name: value for name, value in settings.environ().items() if not name.startswith(("LD_", "PYTHON"))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=activated(prefix, base))
+    if done.returncode:
+        raise TtCondaError(
+            f"{prefix}: importing {', '.join(imports)} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}",
+            f"Look at it by hand: tt-conda run --prefix {prefix} python -c 'import {imports[0]}'",
+        )
+    return parse_probe(done.stdout)
+
+
+def _compare(comparison: Comparison, file: Path) -> tuple[int, int]:
+    pins = [find_wheel(load(file.parent / w.lock), version=w.version, python=w.python) for w in comparison.wheels]
+    before = sum(_wheel_bytes(fetch_wheel(pin)) for pin in pins)
+    after = 0
+    for pattern in comparison.packages:
+        found = [p for p in settings.output_dir().glob("*/*.conda") if fnmatchcase(p.stem, pattern)]
+        if len(found) != 1:
+            raise TtCondaError(
+                f"{file}: {comparison.title}: {len(found)} packages are called {pattern}", "Build them: tt-conda build"
+            )
+        after += sum(o.bytes for o in package_facts(found[0]).objects)
+    return before, after
+
+
+def _wheel_bytes(wheel: Path) -> int:
+    """Bytes of the shared objects in a wheel: by name, and those that have no such name by their first bytes."""
+    total = 0
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            name = member.filename.rsplit("/", 1)[-1]
+            if ".so" in name:
+                total += member.file_size
+            elif "." not in name and member.file_size:
+                with archive.open(member) as content:
+                    total += member.file_size if content.read(4) == b"\x7fELF" else 0
+    return total
