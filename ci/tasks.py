@@ -37,12 +37,24 @@ def main(manifest: str, arguments: list[str]) -> int:
             print(f"error: there is no task {arguments[0]!r}", file=sys.stderr)
         print(said, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
+    names = order(tasks, arguments[0])
+    if arguments[1:] and not _is_one_program(command := tasks[names[-1]]["cmd"]):
+        print(f"error: {names[-1]!r} takes no arguments: it runs {command}", file=sys.stderr)
+        print(f"For one of its commands with arguments: ci/run exec {command.split()[0]} ...", file=sys.stderr)
+        return 2
     os.chdir(Path(manifest).parent)
-    for name in (names := order(tasks, arguments[0])):
+    for name in names:
         extra = shlex.join(arguments[1:]) if name == names[-1] else ""
         if code := _code(["bash", "-c", f"{tasks[name]['cmd']} {extra}"]):
             return code
     return 0
+
+
+def _is_one_program(command: str) -> bool:
+    """Whether what is appended to a shell's command line reaches all of it."""
+    words = shlex.shlex(command, posix=True, punctuation_chars=";&|")
+    words.whitespace_split = True
+    return "\n" not in command.strip() and not any(set(word) <= set(";&|") for word in words if word)
 
 
 def _code(command: list[str]) -> int:

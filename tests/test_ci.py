@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tt_conda import settings
 
 PROJECT = Path(__file__).parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -36,7 +38,7 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copy(PROJECT / "ci" / name, root / "ci")
     (root / "pyproject.toml").write_text("")
     (root / "pixi.toml").write_text(
-        """
+        r"""
 [tasks.one]
 cmd = "echo one $PWD"
 description = "The first"
@@ -48,6 +50,10 @@ description = "The second"
 cmd = "python -c 'import sys; print(sys.argv[1:])'"
 depends-on = ["two", "one"]
 description = "The third"
+[tasks.both]
+cmd = "echo a && python -c 'print(\"b; c\")'"
+depends-on = ["one"]
+description = "Two programs"
 [tasks.fails]
 cmd = "exit 7"
 description = "Fails"
@@ -66,12 +72,14 @@ description = "Never comes"
 @pytest.fixture
 def run(checkout: Path, tmp_path: Path) -> Run:
     """Run ``ci/run`` with the virtual environment that this test runs in."""
-    cache = tmp_path / "cache"
 
-    def call(*arguments: str, ready: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: str, ready: bool = True, cache: Path = tmp_path / "cache", script: Path = checkout / "ci/run",
+        without: Sequence[str] = (), **more: str,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         if ready:
             key = subprocess.run(
-                ["bash", "-c", 'sha256sum "$0/pyproject.toml" "$0/ci/run" | sha256sum | cut -c1-12', checkout],
+                ["bash", "-c", 'cat "$0/pyproject.toml" "$0/ci/run" | sha256sum | cut -c1-12', checkout],
                 capture_output=True, text=True, check=True,
             ).stdout.strip()  # fmt: skip
             venv = cache / "venv" / key
@@ -81,8 +89,9 @@ def run(checkout: Path, tmp_path: Path) -> Run:
             (venv / "bin/python").write_text(program)
             (venv / "bin/python").chmod(0o755)
         environ = {k: v for k, v in os.environ.items() if not k.startswith("TT_CONDA")}
+        environ = {**environ, "TT_CONDA_CACHE": str(cache), **more}
         return subprocess.run(
-            [checkout / "ci/run", *arguments], env={**environ, "TT_CONDA_CACHE": str(cache), **more}, cwd=tmp_path,
+            [script, *arguments], env={k: v for k, v in environ.items() if k not in without}, cwd=tmp_path,
             capture_output=True, text=True,
         )  # fmt: skip
 
@@ -121,9 +130,100 @@ def test_any_command_in_the_environment_of_the_tasks(run: Run, tmp_path: Path) -
     assert run("exec").returncode == 2
 
 
+def test_arguments_are_for_a_task_of_one_program(run: Run) -> None:
+    done = run("both", "more")
+    assert (done.returncode, done.stdout) == (2, ""), "not even what it depends on has run"
+    assert "'both' takes no arguments" in done.stderr and "echo a &&" in done.stderr
+    assert run("both").stdout.splitlines()[1:] == ["a", "b; c"]
+
+
+@pytest.mark.parametrize(
+    ("command", "one"),
+    [("tool x", True), ("tool 'a && b; c'", True), ("a && b", False), ("a; b", False), ("a|b", False), ("a\nb", False)],
+)
+def test_what_one_program_is(tasks: ModuleType, command: str, one: bool) -> None:
+    assert tasks._is_one_program(command) == one
+
+
+SAID = ("exec", "sh", "-c", 'cd / && echo "$TT_CONDA_CACHE|$TT_CONDA_PROJECT|$PYTHONPATH|$TT_CONDA_OWN_PYTHONPATH"')
+
+
+@pytest.mark.parametrize(
+    ("named", "cache"),
+    [
+        ({"TT_CONDA_CACHE": "a cache/../b"}, "b"),
+        ({"TT_CONDA_CACHE": "./-"}, "-"),
+        ({"TT_CONDA_CACHE": "~"}, "home"),
+        ({"TT_CONDA_CACHE": "~/a cache"}, "home/a cache"),
+        ({"TT_CONDA_CACHE": "link/x"}, "home/x"),
+        ({"TT_CONDA_CACHE": "", "XDG_CACHE_HOME": "~/xdg"}, "home/xdg/tt-conda"),
+        ({"TT_CONDA_CACHE": "", "XDG_CACHE_HOME": "relative"}, "relative/tt-conda"),
+        ({"TT_CONDA_CACHE": "", "XDG_CACHE_HOME": ""}, "home/.cache/tt-conda"),
+    ],
+)
+def test_the_cache_folder_is_the_one_that_tt_conda_computes(
+    run: Run, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, str], cache: str
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "a cache").mkdir()
+    (tmp_path / "link").symlink_to("home")
+    done = run(*SAID, cache=tmp_path / cache, HOME=str(tmp_path / "home"), **named)
+    assert done.stdout == f"{tmp_path / cache}|{checkout}|{checkout}/src|{checkout}/src\n", done.stderr
+    for name, value in {**named, "HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    assert settings.cache_dir() == tmp_path / cache
+
+
+def test_another_user_s_home(run: Run) -> None:
+    done = run(*SAID, TT_CONDA_CACHE="~no-such-user/x")
+    assert done.returncode == 1 and "there is no user no-such-user" in done.stderr and "TT_CONDA_CACHE=" in done.stderr
+    done = run(*SAID, TT_CONDA_CACHE="~$(touch /tmp/x)/x")
+    assert done.returncode == 1 and "there is no user" in done.stderr
+
+
+def test_without_a_home_the_way_out_is_told(run: Run, tmp_path: Path) -> None:
+    done = run("one", TT_CONDA_CACHE="", without=["HOME", "XDG_CACHE_HOME"])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "HOME is not set" in done.stderr and "TT_CONDA_CACHE=/path" in done.stderr
+    assert run("one", without=["HOME", "XDG_CACHE_HOME"]).returncode == 0, "it is not needed then"
+
+
+@pytest.mark.parametrize("place", ["file/cache", "file", "/proc/cache"])
+def test_a_cache_that_cannot_be_written(run: Run, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    done = run("one", TT_CONDA_CACHE=place)
+    assert (done.returncode, done.stdout) == (1, "")
+    (error, way_out) = done.stderr.splitlines()
+    assert f"the cache folder {tmp_path / place} cannot be made" in error and "TT_CONDA_CACHE=/path" in way_out
+
+
+def test_a_checkout_behind_links(run: Run, checkout: Path, tmp_path: Path) -> None:
+    """Of the folder, and of the script itself; a relative one too. What CDPATH has does not matter."""
+    (tmp_path / "linked").symlink_to(checkout)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/tt").symlink_to("../linked/ci/run")
+    (tmp_path / "elsewhere/ci").mkdir(parents=True)
+    for script in (tmp_path / "linked/ci/run", tmp_path / "bin/tt", Path("linked/ci/run")):
+        done = run(*SAID, script=script, CDPATH=str(tmp_path / "elsewhere"))
+        assert done.stdout.split("|")[1] == str(checkout), done.stderr
+
+
+def test_checkouts_of_one_content_share_a_virtual_environment(run: Run, checkout: Path, tmp_path: Path) -> None:
+    run("one")
+    shutil.copytree(checkout, tmp_path / "copy")
+    done = run("one", script=tmp_path / "copy/ci/run", ready=False, TT_CONDA_PYTHON="/nonexistent")
+    assert done.stdout == f"one {tmp_path}/copy\n", done.stderr
+
+
+def test_linters_are_bounded(tasks: ModuleType) -> None:
+    extra = tasks.tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
+    assert all("<" in requirement for requirement in extra if requirement.startswith(("mypy", "ruff")))
+
+
 def test_the_tasks_of_this_project(tasks: ModuleType) -> None:
     manifest = tasks.tomllib.loads((PROJECT / "pixi.toml").read_text())
-    assert tasks.order(manifest["tasks"], "test") == ["build", "test"]
+    assert tasks.order(manifest["tasks"], "test") == ["packages", "build", "test"]
     assert {"build", "test", "lint"} <= set(manifest["tasks"])
     assert all(task["description"] for task in manifest["tasks"].values())
 
@@ -131,7 +231,7 @@ def test_the_tasks_of_this_project(tasks: ModuleType) -> None:
 def _path_with(folder: Path) -> str:
     """A PATH that has what ci/run uses, and no Python."""
     folder.mkdir()
-    for name in ("bash", "sha256sum", "cut", "dirname", "mkdir", "rm", "flock", "tail", "touch"):
+    for name in ("bash", "cat", "sha256sum", "cut", "dirname", "mkdir", "rm", "flock", "tail", "touch"):
         found = shutil.which(name)
         assert found, name
         (folder / name).symlink_to(found)

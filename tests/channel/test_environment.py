@@ -8,8 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -111,6 +114,43 @@ def test_two_packages_with_one_path_are_refused_before_anything_is_installed(
     with pytest.raises(TtCondaError, match="lib/same"):
         environment.install(["right"], tmp_path / "env", [channel])
     assert (tmp_path / "env/lib/same").read_text() == "1"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A channel's folder, and its address on a server."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def test_two_packages_with_one_path_of_somebody_else_s_channel_are_a_warning(
+    tmp_path: Path, channel: Path, make: Make, served: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What conda-forge's packages do to each other is not in our hands; what ours do to them is."""
+    folder, url = served
+    remote = [
+        make("left", files={"lib/same": "1", "lib/other": "1"}),
+        make("right", files={"lib/same": "2", "lib/other": "2"}),
+    ]
+    index.publish(remote, folder)
+    index.publish([make("mine", files={"lib/same": "3"})], channel)
+    environment.install(["left", "right", "tool"], tmp_path / "env", [channel, url])
+    assert {"lib/same", "lib/other", "bin/tool"} <= files(tmp_path / "env")
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert "left-1.0-0.conda and right-1.0-0.conda both hold lib/" in warning and "and 1 more" in warning
+    with pytest.raises(TtCondaError, match=r"lib/same: left-1\.0-0\.conda and mine-1\.0-0\.conda"):
+        environment.install(["left", "mine"], tmp_path / "env2", [channel, url])
+    assert not files(tmp_path / "env2")
 
 
 def test_clobber_sees_through_noarch_python(tmp_path: Path, channel: Path, make: Make) -> None:

@@ -14,6 +14,7 @@ from rattler.package_streaming import PackageArchive
 from tt_conda.channel.index import write_atomically
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
+from tt_conda.progress import console
 from tt_conda.settings import cache_dir
 
 _LISTS = ("info/paths.json", "info/link.json", "info/files")
@@ -22,7 +23,8 @@ _LISTS = ("info/paths.json", "info/link.json", "info/files")
 def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
     """What each of ``records`` puts where in the prefix, by package name.
 
-    Raises TtCondaError that names each path which two of them would write, and both packages.
+    Raises TtCondaError that names each path which two of them would write, and both packages, if one of the two is
+    in a local channel. Where both are somebody else's (conda-forge has such pairs) it is a warning.
     """
     site = next((_site_packages(record) for record in records if record.name.normalized == "python"), "")
     lists = asyncio.run(_all_lists(records))
@@ -30,12 +32,20 @@ def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
         record.name.normalized: [_in_prefix(path, site) for path in files] if record.noarch.python else files
         for record, files in zip(records, lists, strict=True)
     }
-    owner: dict[str, str] = {}
+    owner: dict[str, RepoDataRecord] = {}
     twice: list[tuple[str, str, str]] = []
+    theirs: dict[tuple[str, str], list[str]] = {}
     for record in sorted(records, key=lambda record: record.file_name):
         for path in paths[record.name.normalized]:
-            if (other := owner.setdefault(path, record.file_name)) != record.file_name:
-                twice.append((path, other, record.file_name))
+            if (other := owner.setdefault(path, record)) is record:
+                continue
+            if local_path(other.url) or local_path(record.url):
+                twice.append((path, other.file_name, record.file_name))
+            else:
+                theirs.setdefault((other.file_name, record.file_name), []).append(path)
+    for (one, two), both in theirs.items():
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        console.print(f"warning: {one} and {two} both hold {both[0]}{more}; one of the two stays", markup=False)
     if twice:
         more = f"\n  and {len(twice) - 10} more" if len(twice) > 10 else ""
         raise TtCondaError(
