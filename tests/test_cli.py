@@ -220,7 +220,7 @@ def test_environments_of_a_missing_python_are_left_out_of_the_proof(
     monkeypatch.setattr(cli, "_pythons", lambda given: ["3.10"])
     monkeypatch.chdir(tmp_path)
     proof = tmp_path / "proof.toml"
-    item = {"name": "e", "python": "3.12", "specs": ["hello"], "imports": [], "packages": ["hello"], "wheels": []}
+    item = {"name": "e", "python": "3.12", "specs": ["hello"], "imports": [], "packages": ["hello"]}
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in item.items())
     proof.write_text(f"[[environment]]\n{lines}\n")
     assert _main(monkeypatch, "prove", str(proof), "--channel", str(channel)) == 0

@@ -6,6 +6,7 @@ Modules are imported by the command that needs them: `--help` and `carve` start 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -315,5 +316,21 @@ def _say(what: str, way_out: str) -> None:
         console.print(way_out, markup=False, style="yellow")
 
 
+def entry() -> None:
+    """The console script: run :func:`main` and leave at once.
+
+    rattler's threads may still be at work; an interpreter that is taken down around them aborts now and then.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
 if __name__ == "__main__":
-    main()
+    entry()

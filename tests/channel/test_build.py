@@ -154,6 +154,20 @@ def test_a_new_checkout_takes_what_was_built_before(project: Path, recipe: Recip
     assert {p.name: p.read_bytes() for p in (project / "output/noarch").glob("*.conda")} == before
 
 
+def test_what_a_package_is_made_against_counts(
+    project: Path, recipe: Recipe, run: Build, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    others = tmp_path / "others"
+    index.publish([make("lib", depends=["deep"]), make("deep"), make("elsewhere")], others)
+    recipe("a", host=["lib"])
+    recipe("b")
+    assert sorted(names(run().built)) == ["a", "b"]
+    index.publish([make("elsewhere", "2.0")], others)
+    assert names(run().built) == []
+    index.publish([make("deep", "2.0")], others)  # not named by the recipe, but in its host environment
+    assert names(run().built) == ["a"]
+
+
 def test_a_damaged_kept_package_is_built_again(project: Path, recipe: Recipe, run: Build) -> None:
     recipe("a")
     run()

@@ -14,7 +14,7 @@ def show(proof: Proof) -> None:
     """Print the tables to standard output, and what is left out or wrong to standard error."""
     out = Console(highlight=False)
     if not out.is_terminal:
-        out.width = 140
+        out.width = 160
     names = list(proof.objects)
     table = Table(box=None, pad_edge=False, title="each library, its one package, and how often a process maps it")
     for column in ("package", "library", "path", *names):
