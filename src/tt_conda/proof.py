@@ -21,9 +21,9 @@ from tt_conda import settings
 from tt_conda.audit.inventory import package_facts
 from tt_conda.audit.mapped import MappedObject, mapped_objects, parse_probe, probe_command, problems
 from tt_conda.channel import environment
-from tt_conda.channel.index import write_atomically
 from tt_conda.channel.shell import activated
 from tt_conda.errors import TtCondaError
+from tt_conda.files import write_atomically
 from tt_conda.inputs.lock import find_wheel, load
 from tt_conda.inputs.wheels import fetch_wheel
 from tt_conda.progress import stage

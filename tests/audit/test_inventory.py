@@ -12,8 +12,8 @@ from rattler_build import assemble_package
 
 from tt_conda.audit import inventory
 from tt_conda.audit.inventory import duplicate_libraries, duplicate_paths, package_facts, package_objects
-from tt_conda.channel import index
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
 
 Compile = Callable[..., Path]
 Pack = Callable[..., Path]
@@ -63,7 +63,7 @@ def test_the_facts_of_a_package(compile_library: Compile, pack: Pack) -> None:
     assert (first.path, first.soname, first.build_id, first.machine) == (
         "lib/libone.so.1", "libone.so.1", "abcd", "x86_64",
     )  # fmt: skip
-    assert (first.bytes, first.sha256) == (one.stat().st_size, index.digests(one)[0])
+    assert (first.bytes, first.sha256) == (one.stat().st_size, digests(one)[0])
     assert (second.soname, second.rpath, second.runpath) == (None, "$ORIGIN/../..", None)
     assert "libone.so.1" in second.needed
 
@@ -102,7 +102,7 @@ def test_copies_are_found_by_soname_build_id_and_content(compile_library: Compil
         "four: lib/copy.so", "one: lib/libtracy.so.0.10.0", "two: lib/vendored/x.so",
     )  # fmt: skip
     assert found["build-id", "01"] == ("four: lib/copy.so", "one: lib/libtracy.so.0.10.0", "three: lib/libother.so")
-    assert found["content", index.digests(tracy)[0][:17]] == ("four: lib/copy.so", "one: lib/libtracy.so.0.10.0")
+    assert found["content", digests(tracy)[0][:17]] == ("four: lib/copy.so", "one: lib/libtracy.so.0.10.0")
     assert len(found) == 3
 
 

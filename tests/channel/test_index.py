@@ -17,6 +17,7 @@ import pytest
 
 from tt_conda.channel import index
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
 
 Make = Callable[..., Path]
 
@@ -39,7 +40,7 @@ def test_publish_moves_and_describes(tmp_path: Path, make: Make, make_placed: Ma
     assert [path.parent.name for path in there] == ["linux-64", "noarch", "linux-64"]
     found = records(tmp_path / "channel")
     assert set(found) == {"a-1.0-0.conda", "placed-1.0-0.tar.bz2"}
-    assert found["a-1.0-0.conda"]["sha256"] == index.digests(there[0])[0]
+    assert found["a-1.0-0.conda"]["sha256"] == digests(there[0])[0]
     assert found["a-1.0-0.conda"]["size"] == there[0].stat().st_size
     exports = json.loads((tmp_path / "channel/linux-64/run_exports.json").read_text())
     assert exports["packages"]["placed-1.0-0.tar.bz2"] == {"run_exports": {"weak": ["placed >=1"]}}
@@ -120,7 +121,7 @@ def test_a_changed_file_is_seen(tmp_path: Path, make: Make) -> None:
     [path] = index.publish([make("a")], tmp_path / "channel")
     path.write_bytes(make("a", files={"share/a": "x"}).read_bytes())
     index.index_folder(path.parent)
-    assert records(tmp_path / "channel")["a-1.0-0.conda"]["sha256"] == index.digests(path)[0]
+    assert records(tmp_path / "channel")["a-1.0-0.conda"]["sha256"] == digests(path)[0]
 
 
 def test_warm_index_of_100_packages_is_fast(tmp_path: Path, make: Make) -> None:

@@ -12,6 +12,7 @@ from rattler import LockFile
 
 from tt_conda.channel import environment, index, lockfile
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
 
 Make = Callable[..., Path]
 
@@ -36,7 +37,7 @@ def test_it_is_pixis_format_with_every_hash(lock: Path, channel: Path) -> None:
     [packages] = env.packages_by_platform().values()
     for package in packages:
         path = channel / "linux-64" / Path(package.location).name
-        sha256, md5 = index.digests(path)
+        sha256, md5 = digests(path)
         record = package.package_record  # type: ignore[attr-defined]
         assert (record.sha256.hex(), record.md5.hex(), record.size) == (sha256, md5, path.stat().st_size)
 
@@ -71,11 +72,11 @@ def test_a_channel_elsewhere_is_searched_by_file_name(tmp_path: Path, lock: Path
 def test_another_sha256_is_refused(tmp_path: Path, lock: Path, channel: Path, make: Make) -> None:
     environment.install(["tool", "lib 1.*"], tmp_path / "fills the cache", [channel])
     package = channel / "linux-64/lib-1.0-0.conda"
-    before = index.digests(package)[0]
+    before = digests(package)[0]
     index.publish([make("lib", "1.0", files={"share/lib": "rebuilt"})], channel)
     with pytest.raises(TtCondaError) as error:
         environment.install([], tmp_path / "env", [channel], frozen=lock)
-    for part in ("lib-1.0-0.conda", before, index.digests(package)[0]):
+    for part in ("lib-1.0-0.conda", before, digests(package)[0]):
         assert part in error.value.what
     assert "tt-conda lock" in error.value.way_out
     assert not (tmp_path / "env/bin").exists()

@@ -20,9 +20,10 @@ from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import extract
 
 from tt_conda import settings
-from tt_conda.channel.index import digests, known_sha256, naming_full_disk, write_atomically
+from tt_conda.channel.index import known_sha256
 from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests, naming_full_disk, write_atomically
 
 _FORMAT = 1
 """Raise it when the facts below change: what was kept is read again."""

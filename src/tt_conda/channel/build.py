@@ -27,11 +27,11 @@ from rattler_build import VariantConfig
 from tt_conda import settings
 from tt_conda.channel import index
 from tt_conda.channel.engine import Job
-from tt_conda.channel.index import naming_full_disk
 from tt_conda.channel.kept import Kept
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.errors import TtCondaError
+from tt_conda.files import naming_full_disk, write_atomically
 from tt_conda.progress import Stage, console, stage
 
 COMPRESSION = 9
@@ -229,7 +229,7 @@ class Builder:
             "sha256": index.known_sha256(path),
             "untested": untested,
         }
-        index.write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
+        write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
 
     def _present(self) -> set[str] | None:
         """Names of the packages in the channels; None where one is not on this machine."""

@@ -11,9 +11,9 @@ from rattler import Client, RepoDataRecord
 from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import PackageArchive
 
-from tt_conda.channel.index import write_atomically
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
+from tt_conda.files import write_atomically
 from tt_conda.progress import console
 from tt_conda.settings import cache_dir
 

@@ -8,9 +8,7 @@ before the ``repodata.json`` that names it, and leaves after it.
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +23,7 @@ from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import PackageArchive
 
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests, naming_full_disk, write_atomically
 
 SUBDIRS = ("linux-64", "noarch")
 KINDS = {".conda": "packages.conda", ".tar.bz2": "packages"}
@@ -39,50 +38,10 @@ def kind_of(name: str) -> str | None:
     return next((kind for end, kind in KINDS.items() if name.endswith(end)), None) if name[0] != "." else None
 
 
-def digests(path: Path) -> tuple[str, str]:
-    """Sha256 and md5 of a file, hexadecimal."""
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha256.update(block)
-            md5.update(block)
-    return sha256.hexdigest(), md5.hexdigest()
-
-
 def known_sha256(path: Path) -> str:
     """Sha256 of a package, from the index where the file's size, time and inode are still those it saw."""
     entry = _read_cache(path.parent).get(path.name)
     return str(entry["record"]["sha256"]) if entry and entry["stat"] == _stat(path) else digests(path)[0]
-
-
-@contextmanager
-def naming_full_disk(*folders: Path) -> Iterator[None]:
-    """Turn "no space left" (an OSError, or rattler's text) into a message that names the fullest of ``folders``."""
-    try:
-        yield
-    except Exception as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else False
-        if not full and "os error 28" not in str(error) and "os error 122" not in str(error):
-            raise
-        there = [next(f for f in (folder.absolute(), *folder.absolute().parents) if f.is_dir()) for folder in folders]
-        worst = min(there, key=lambda folder: shutil.disk_usage(folder).free)
-        free = shutil.disk_usage(worst).free / 1e6
-        raise TtCondaError(
-            f"The disk is full: {worst} has {free:.1f} MB left.", "Make room there and run the same command again."
-        ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Make ``path`` hold ``text``, whole or not at all; an unchanged file is left alone."""
-    with suppress(OSError):
-        if path.read_text() == text:
-            return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def index_folder(folder: Path) -> None:

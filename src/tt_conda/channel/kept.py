@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tt_conda.channel.index import digests
+from tt_conda.files import digests
 
 _MOST = 60
 """Packages to keep; the one that was not used for the longest time goes first."""

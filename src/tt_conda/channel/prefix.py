@@ -19,9 +19,10 @@ from rattler.exceptions import ExtractError, InstallerError, IoError, LinkError,
 from rattler.install import InstallerReporter
 
 from tt_conda.channel.clobber import check_clobber
-from tt_conda.channel.index import digests, known_sha256, naming_full_disk, write_atomically
+from tt_conda.channel.index import known_sha256
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests, naming_full_disk, write_atomically
 from tt_conda.progress import Stage, stage
 from tt_conda.settings import cache_dir
 
