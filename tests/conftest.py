@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from toolchain import program
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
@@ -48,8 +50,8 @@ def compile_library(tmp_path: Path) -> Compile:
         target.parent.mkdir(parents=True, exist_ok=True)
         code = tmp_path / f"{Path(name).name}.c"
         code.write_text(source)
-        command = ["gcc", "-shared", "-fPIC", "-O1", "-g0", "-nostartfiles", "-o", target, code, *flags]
-        subprocess.run(command, check=True, cwd=target.parent)
+        command = [program("gcc"), "-shared", "-fPIC", "-O1", "-g0", "-nostdlib", "-Wl,--as-needed", "-o", target, code]
+        subprocess.run([*command, *flags, "-lc"], check=True, cwd=target.parent)
         return target
 
     return build

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from toolchain import program
 from tt_conda.carve import CarveReport, carve, load_rules
 from tt_conda.elf import is_shared_object
 from tt_conda.inputs.lock import Wheel as Pin
@@ -90,7 +91,7 @@ def carved(label: str) -> Carved:
 
 def dynamic(path: Path) -> list[tuple[str, str]]:
     """The dynamic section as binutils reads it: (tag, value) pairs of the entries that name something."""
-    text = subprocess.run(["readelf", "-dW", path], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([program("readelf"), "-dW", path], capture_output=True, text=True, check=True).stdout
     found = []
     for line in text.splitlines():
         if " (" in line and "[" in line:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from published import PROJECT, RULES, TORCH_020, TTNN_065, carved, files, published
+from toolchain import program
 from tt_conda.carve import CarveReport, Rules, carve, load_rules
 from tt_conda.elf import read
 from tt_conda.errors import TtCondaError
@@ -36,9 +37,9 @@ def tree(folder: Path) -> dict[str, str]:
 def own_undefined(extension: Path) -> set[str]:
     """Undefined symbols in whose names the namespaces tt, ttnn or ttsl stand."""
     names = sorted(read(extension).symbols.undefined)
-    if not shutil.which("c++filt"):
-        return {name for name in names if re.search(r"2tt|4ttnn|4ttsl", name)}
-    text = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [program("c++filt")], input="\n".join(names), capture_output=True, text=True, check=True
+    ).stdout
     plain = dict(zip(names, text.splitlines(), strict=True))
     return {name for name in names if re.search(r"\b(tt|ttnn|ttsl)::", plain[name])}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rattler.package_streaming import extract
 
+from toolchain import program
 from tt_conda.elf import is_shared_object, read
 
 STACK = ("tt::", "ttnn::", "ttsl::")
@@ -17,7 +18,7 @@ STACK = ("tt::", "ttnn::", "ttsl::")
 
 def demangled(names: set[str]) -> dict[str, str]:
     ordered = sorted(names)
-    done = subprocess.run(["c++filt"], input="\n".join(ordered), capture_output=True, text=True, check=True)
+    done = subprocess.run([program("c++filt")], input="\n".join(ordered), capture_output=True, text=True, check=True)
     return dict(zip(ordered, done.stdout.splitlines(), strict=True))
 
 

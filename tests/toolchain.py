@@ -1,0 +1,44 @@
+"""A compiler and binutils: this machine's, or what stands in for them in the embedded channel."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from tt_conda import settings
+from tt_conda.channel import environment
+from tt_conda.seed.assemble import ensure_channel
+
+STAND_INS = {"gcc": "clang", "readelf": "llvm-readelf", "c++filt": "llvm-cxxfilt"}
+
+
+@lru_cache
+def program(name: str) -> str:
+    """The path of ``gcc``, ``readelf`` or ``c++filt``, or of LLVM's in an environment that is made for it."""
+    found = shutil.which(name)
+    usable = found and (name != "gcc" or _links(found))
+    return found if found and usable else str(_environment() / "bin" / STAND_INS[name])
+
+
+def _links(compiler: str) -> bool:
+    """Whether it makes programs: a compiler may be there without the C library's headers, or without a linker."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "a.c")
+        source.write_text("#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n")
+        done = subprocess.run([compiler, "-o", source.with_suffix(""), source], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _environment() -> Path:
+    """Made by whichever process asks first, gone when the run is over."""
+    folder = Path(os.environ["TT_CONDA_TEST_FOLDER"])
+    prefix = folder / "toolchain"
+    with (folder / "toolchain.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment.install(["clang_linux-64", "lld"], prefix, settings.channels() or [ensure_channel()])
+    return prefix
