@@ -1,5 +1,8 @@
 """The proof at the end of a build: environments made from the channel, in which each library is mapped once.
 
+In each, modules are imported and the process's maps read; and every installed object's NEEDED is followed by the
+dynamic linker's rules, whether something imports it or not.
+
 Which environments, and which packages stand against which wheels, is data: ``ci/proof.toml``.
 """
 
@@ -19,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tt_conda import settings
 from tt_conda.audit.inventory import package_facts
+from tt_conda.audit.linkage import unlinked
 from tt_conda.audit.mapped import MappedObject, mapped_objects, parse_probe, probe_command, problems
 from tt_conda.channel import environment
 from tt_conda.channel.shell import activated
@@ -33,7 +37,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_FORMAT = 2
+_FORMAT = 3
 """Raise it when the probe changes: environments are then looked at again."""
 
 
@@ -75,6 +79,14 @@ class ProofFile(_Table):
 
     environment: list[Environment]
     comparison: list[Comparison] = []
+
+
+class _Seen(_Table):
+    """What one environment showed; kept, so that an unchanged one is not looked at twice."""
+
+    files: list[str]
+    """Mapped after importing."""
+    unlinked: list[str]
 
 
 @dataclass
@@ -126,25 +138,26 @@ def _look(item: Environment, channels: Sequence[str | Path], proof: Proof) -> No
     packages = sorted(r.sha256.hex() for r in records if r.sha256)
     identity = json.dumps([_FORMAT, item.model_dump_json(), str(prefix), packages])
     memo = settings.cache_dir() / "proofs" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
-    files = _remembered(memo)
-    if files is None:
-        files = _import(prefix, item.imports)
+    seen = _remembered(memo)
+    if seen is None:
+        files = [str(path) for path in _import(prefix, item.imports)]
+        seen = _Seen(files=files, unlinked=unlinked(prefix))
         memo.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(memo, json.dumps([str(path) for path in files]))
-    objects = mapped_objects(files, prefix)
+        write_atomically(memo, seen.model_dump_json())
+    objects = mapped_objects([Path(name) for name in seen.files], prefix)
     proof.objects[item.name] = objects
     proof.prefixes[item.name] = prefix.resolve()
     proof.modules_of[item.name] = item.packages
-    proof.problems += [f"{item.name}: {text}" for text in problems(objects, prefix)]
+    proof.problems += [f"{item.name}: {text}" for text in [*problems(objects, prefix), *seen.unlinked]]
 
 
-def _remembered(memo: Path) -> list[Path] | None:
-    """The files that were mapped the last time, while all of them are still there."""
+def _remembered(memo: Path) -> _Seen | None:
+    """What was seen the last time, while all of the files are still there."""
     try:
-        files = [Path(name) for name in json.loads(memo.read_text())]
-    except (OSError, ValueError):
+        seen = _Seen.model_validate_json(memo.read_text())
+    except (OSError, ValidationError):
         return None
-    return files if all(path.is_file() for path in files) else None
+    return seen if all(Path(name).is_file() for name in seen.files) else None
 
 
 def _import(prefix: Path, imports: Sequence[str]) -> list[Path]:
