@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,11 +13,62 @@ from pathlib import Path
 import pytest
 
 from toolchain import program
+from tt_conda import settings
+
+MAY_BE_SKIPPED = {
+    r"no CPython 3\.1[02] on this machine": "the build leaves out what is for it, and says so",
+    r"this machine has one of the two anyway": "there is no interpreter whose absence could be tried",
+    r"mounting a small tmpfs needs root": "a disk cannot be full that cannot be made",
+    r"this machine lets only root mount a small disk": "a disk cannot be full that cannot be made",
+    r"passed in a user namespace": "it ran there",
+}
+"""Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
         os.environ["TT_CONDA_TEST_FOLDER"] = tempfile.mkdtemp(prefix="tt-conda-tests-", dir=_memory())
+
+
+def pytest_report_header() -> str | None:
+    if others := settings.channels():
+        return (
+            f"tests/seed is left out: it is about the embedded channel, and TT_CONDA_CHANNELS has {', '.join(others)}"
+        )
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if settings.channels():
+        seed = Path(__file__).parent / "seed"
+        about_it = [item for item in items if item.path.is_relative_to(seed)]
+        config.hook.pytest_deselected(items=about_it)
+        items[:] = [item for item in items if item not in about_it]
+
+
+def _skipped_for_no_reason(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    found = []
+    for report in reporter.stats.get("skipped", []) if reporter else []:
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(re.fullmatch(reason, why.removeprefix("Skipped: ")) for reason in MAY_BE_SKIPPED):
+            found.append(f"{report.nodeid}: {why}")
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that runs nowhere tells nothing, so a run that skips one for no known reason has failed."""
+    is_controller = not hasattr(session.config, "workerinput")
+    if is_controller and session.exitstatus == pytest.ExitCode.OK and _skipped_for_no_reason(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if found := _skipped_for_no_reason(config):
+        terminalreporter.section("skipped without a reason that tests/conftest.py knows", red=True)
+        for line in found:
+            terminalreporter.line(f"error: {line}")
 
 
 def _memory() -> str | None:
