@@ -1,0 +1,4 @@
+if test -n "$_TT_METAL_RUNTIME_ROOT_SET"
+    set -e TT_METAL_RUNTIME_ROOT
+    set -e _TT_METAL_RUNTIME_ROOT_SET
+end
