@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rattler.package_streaming import extract
 
 from toolchain import program
+from tt_conda.carve.providers import load_providers
 from tt_conda.elf import is_shared_object, read
 
 STACK = ("tt::", "ttnn::", "ttsl::")
@@ -39,24 +41,58 @@ def unpack(output: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     return one
 
 
-def test_every_symbol_of_the_extension_has_a_provider(
-    output: Path, pythons: Sequence[str], unpack: Callable[[str], Path]
-) -> None:
+@pytest.fixture(scope="module")
+def torch_ttnn(output: Path, pythons: Sequence[str], unpack: Callable[[str], Path]) -> Path:
+    """The package, unpacked."""
     if "3.10" not in pythons:
         pytest.skip("no CPython 3.10 on this machine")
     (package,) = output.glob("linux-64/torch-ttnn-*.conda")
-    folder = unpack(package.stem)
-    depends = json.loads((folder / "info/index.json").read_text())["depends"]
-    (extension,) = objects(folder)
-    assert extension.name == "ttnn_device_extension"
+    return unpack(package.stem)
+
+
+@pytest.fixture(scope="module")
+def extension(torch_ttnn: Path) -> Path:
+    """Its one library."""
+    (path,) = objects(torch_ttnn)
+    assert path.name == "ttnn_device_extension"
+    return path
+
+
+def pinned(folder: Path) -> Iterator[str]:
+    """The packages of the suite that a package pins, by their file names."""
+    for spec in json.loads((folder / "info/index.json").read_text())["depends"]:
+        name, _, rest = spec.partition(" ==")
+        if name in ("tt-metal", "libttnn"):
+            yield f"{name}-{rest.replace(' ', '-')}"
+
+
+def test_the_extension_finds_what_it_needs_in_the_environment(
+    torch_ttnn: Path, extension: Path, unpack: Callable[[str], Path], environment_of: Callable[[str], Path]
+) -> None:
+    """Along its own search path, beside what it depends on; but PyTorch, which is another issue's, and glibc."""
+    elf, place = read(extension), extension.relative_to(torch_ttnn)
+    assert (elf.rpath, elf.runpath) == ("$ORIGIN/" + "/".join([".."] * (len(place.parts) - 2)), None)
+    environment = environment_of("0.65-py310")
+    folder = Path(os.path.normpath(str(elf.rpath).replace("$ORIGIN", str(environment / place.parent))))
+    assert folder == environment / "lib"
+    providers = load_providers()
+    theirs = {soname for soname, spec in providers.packages.items() if spec.split()[0] in ("libtorch", "pytorch")}
+    missing = {name for name in elf.needed if not (folder / name).is_file()}
+    assert {"libc10.so", "libtorch.so"} <= missing & theirs
+    assert missing - theirs - providers.system == set()
+    own = {path.name for stem in pinned(torch_ttnn) for path in (unpack(stem) / "lib").iterdir()}
+    assert {"_ttnncpp.so", "libtt_metal.so"} <= own & set(elf.needed)
+
+
+def test_every_symbol_of_the_extension_has_a_provider(
+    torch_ttnn: Path, extension: Path, unpack: Callable[[str], Path]
+) -> None:
     wanted = demangled(set(read(extension).symbols.undefined))
     wanted = {name: text for name, text in wanted.items() if any(part in text for part in STACK)}
     assert len(wanted) > 100
     provided: set[str] = set()
-    for spec in depends:
-        name, _, rest = spec.partition(" ==")
-        if name in ("tt-metal", "libttnn"):
-            for path in objects(unpack(f"{name}-{rest.replace(' ', '-')}")):
-                provided |= read(path).symbols.defined
+    for stem in pinned(torch_ttnn):
+        for path in objects(unpack(stem)):
+            provided |= read(path).symbols.defined
     assert provided
     assert {text for name, text in wanted.items() if name not in provided} == set()
