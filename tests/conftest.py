@@ -18,7 +18,6 @@ from tt_conda import settings
 MAY_BE_SKIPPED = {
     r"no CPython 3\.1[02] on this machine": "the build leaves out what is for it, and says so",
     r"this machine has one of the two anyway": "there is no interpreter whose absence could be tried",
-    r"mounting a small tmpfs needs root": "a disk cannot be full that cannot be made",
     r"this machine lets only root mount a small disk": "a disk cannot be full that cannot be made",
     r"passed in a user namespace": "it ran there",
 }

@@ -175,6 +175,11 @@ def test_the_cache_folder_is_the_one_that_tt_conda_computes(
     assert settings.cache_dir() == tmp_path / cache
 
 
+def test_children_in_environments_do_not_get_the_checkout_s_code(run: Run) -> None:
+    code = "from tt_conda.settings import environ; e = environ(); print([k for k in e if 'PYTHONPATH' in k])"
+    assert run("exec", "python", "-c", code).stdout == "[]\n"
+
+
 def test_another_user_s_home(run: Run) -> None:
     done = run(*SAID, TT_CONDA_CACHE="~no-such-user/x")
     assert done.returncode == 1 and "there is no user no-such-user" in done.stderr and "TT_CONDA_CACHE=" in done.stderr
