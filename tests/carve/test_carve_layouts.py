@@ -126,7 +126,8 @@ def test_every_provider_is_named_by_a_soname() -> None:
     for soname, spec in providers.packages.items():
         assert ".so" in soname and spec.strip() == spec and spec
         assert providers.find(soname) == (soname, spec)
-    assert providers.find("libmpi.so.40.40.7") == ("libmpi.so.40", "openmpi >=5")
+    found = providers.find("libmpi.so.40.40.7")
+    assert found and found[0] == "libmpi.so.40" and found[1].startswith("openmpi >=5")
     assert providers.find("libc.so.6") == ("libc.so.6", None)
     assert providers.find("libssl.so.1.1") is None
     assert providers.find("libmpi.so.12") is None
