@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
+from tt_conda.inputs import children
 from tt_conda.inputs.lock import Deb, refresh_hint
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
@@ -19,10 +20,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", cwd=cwd,
-            stdin=subprocess.DEVNULL, env={**settings.environ(), "LC_ALL": "C.UTF-8"}, check=False,
-        )  # fmt: skip
+        return children.run(command, env={**settings.environ(), "LC_ALL": "C.UTF-8"}, cwd=cwd)
     except FileNotFoundError:
         raise TtCondaError(
             f"{command[0]} is not on this machine: the embedded channel takes libraries from Debian's archive",

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from tt_conda.errors import TtCondaError
+from tt_conda.inputs.store import write_atomically
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,6 +22,8 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SUITE = "bookworm"
+"""The suite of Debian that packages come from where nothing else is said."""
 Filename = Annotated[str, Field(pattern=r"^[^/\\\s]+$")]
 
 
@@ -38,7 +41,7 @@ class Want(_Table):
     python: tuple[str, ...] = ()
     """Python versions; empty: one wheel for all of them."""
     suite: str = ""
-    """Debian suite; empty: the first that the lock file names, else the machine's own."""
+    """Debian suite; empty: ``SUITE``."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Want:
@@ -64,7 +67,7 @@ class Deb(_Table):
 
     name: str
     version: str
-    suite: str = "bookworm"
+    suite: str = SUITE
     filename: Filename
     size: int
     sha256: Sha256
@@ -139,9 +142,7 @@ def dumps(lock: Lock) -> str:
 
 def dump(lock: Lock, path: Path) -> None:
     """Write a lock file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(dumps(lock), encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, dumps(lock))
 
 
 def canonical(name: str) -> str:

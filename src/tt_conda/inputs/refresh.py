@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tt_conda.errors import TtCondaError
+from tt_conda.inputs.children import Pool
 from tt_conda.inputs.debian import Archive
-from tt_conda.inputs.lock import Deb, Lock, Want, Wheel, dump, load
+from tt_conda.inputs.lock import SUITE, Deb, Lock, Want, Wheel, canonical, dump, load
 from tt_conda.inputs.store import Store, sha256_of
 from tt_conda.inputs.wheels import pip_command, run_pip, target_arguments
-
-SUITE = "bookworm"
 
 
 def _requirement(want: Want) -> str:
@@ -31,11 +29,10 @@ def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
             str(folder),
             *(_requirement(want) for want in wants),
         )
-        run_pip(command, ", ".join(_requirement(want) for want in wants))
+        run_pip(command, ", ".join(_requirement(want) for want in wants), folder)
         for file in sorted(folder.glob("*.whl")):
             name, version = file.name.split("-")[:2]
-            wanted = {want.wheel.lower().replace("-", "_").replace(".", "_"): want for want in wants}
-            want = wanted[name.lower().replace(".", "_")]
+            want = next(want for want in wants if canonical(want.wheel) == canonical(name))
             size, sha256 = file.stat().st_size, sha256_of(file)
             pins.append(
                 Wheel(
@@ -102,7 +99,7 @@ def refresh(path: Path) -> Lock:
             by_suite.setdefault(want.suite or SUITE, []).append(want.deb)
         for python in want.python or ("",) if want.wheel else ():
             by_python.setdefault(python, []).append(want)
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with Pool(4) as pool:
         wheels = [
             pool.submit(_pin_wheels, store, python, group)
             for python, wants in by_python.items()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -45,6 +47,32 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 "Free space there, or set TT_CONDA_CACHE to a larger disk, and run the command again.",
             ) from error
         raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Make ``path`` hold ``text``, whole or not at all; several processes may do so at once."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _lock(folder: Path, *, wait: bool) -> int | None:
+    """A handle that holds the lock of a folder while it is open; None where another has it or took it away."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    mine = wait  # on a file system without locks leftovers stay, and new folders are used
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = True
+    if mine and folder.is_dir():
+        return handle
+    os.close(handle)
+    return None
 
 
 def _identity(path: Path) -> list[int]:
@@ -118,20 +146,22 @@ class Store:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".tmp-{os.getpid()}-"))
+            handle = None
+            while handle is None:  # another process may take it for a leftover before it is locked
+                folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
+                handle = _lock(folder, wait=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
 
     def _sweep(self) -> None:
-        """Remove what killed processes left behind."""
+        """Remove what killed processes left behind: their locks went with them."""
         for left in self.folder.glob(".tmp-*"):
-            with suppress(OSError, ValueError):
-                if not Path("/proc", str(int(left.name.split("-")[1]))).exists():
-                    shutil.rmtree(left)
+            if (handle := _lock(left, wait=False)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(handle)
 
     def _mark(self, path: Path) -> None:
-        part = path.parent / f".verified-{os.getpid()}"
-        part.write_text(json.dumps(_identity(path)))
-        part.replace(path.parent / ".verified")
+        write_atomically(path.parent / ".verified", json.dumps(_identity(path)))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
+from tt_conda.inputs import children
 from tt_conda.inputs.lock import Wheel, find_wheel, find_wheels, load, refresh_hint
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
@@ -47,12 +46,12 @@ def target_arguments(python: str) -> list[str]:
     return arguments
 
 
-def run_pip(command: Sequence[str], what: str) -> str:
-    """Run pip and return its output; a failure shows its last lines."""
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        stdin=subprocess.DEVNULL, env=settings.pip_environ(), check=False,
-    )  # fmt: skip
+def run_pip(command: Sequence[str], what: str, folder: Path) -> str:
+    """Run pip and return its output; a failure shows its last lines.
+
+    It runs in ``folder``, one of our own: ``python -m`` imports what lies in the current one.
+    """
+    done = children.run(command, env={**settings.pip_environ(), "PYTHONSAFEPATH": "1"}, cwd=folder, merge=True)
     if done.returncode == 0:
         return done.stdout
     if "No module named pip" in done.stdout:
@@ -124,7 +123,7 @@ def _download(store: Store, python: str, entries: Sequence[Wheel], progress: Sta
         target = target_arguments(python)
         command = pip_command("download", "--require-hashes", *target, "--dest", str(got), "-r", str(requirements))
         try:
-            run_pip(command, what)
+            run_pip(command, what, folder)
         except PipFailed as error:
             raise _translate(error, entries) from error
         for entry in entries:
@@ -174,14 +173,10 @@ def fetch_all(entries: Collection[Wheel], progress: Stage | None = None, store: 
         else:
             missing.append(entry)
     if missing:
-        with ThreadPoolExecutor(max_workers=4) as pool:
+        with children.Pool(4) as pool:
             jobs = [pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)]
-            try:
-                for job in jobs:
-                    job.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            for job in jobs:
+                job.result()
         for entry in missing:
             found[entry.sha256] = store.path(entry.sha256, entry.filename)
     return found

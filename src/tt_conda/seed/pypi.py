@@ -114,13 +114,18 @@ def relocatable_shebang(text: bytes, python: str) -> bytes:
     return head.encode() + rest
 
 
+def site_packages(files: Path, python: str) -> Path:
+    """Where a package has its modules; ``python`` is empty for noarch."""
+    return files / (f"lib/python{python}/site-packages" if python else "site-packages")
+
+
 def install(raw: Path, files: Path, licenses: Path, python: str) -> Distribution:
     """Lay out an unpacked wheel below ``files`` as a conda package holds it; ``python`` is empty for noarch."""
     infos = list(raw.glob("*.dist-info"))
     if len(infos) != 1:
         raise TtCondaError(f"{raw.name}: a wheel with {len(infos)} .dist-info folders")
     dist = read_distribution(infos[0])
-    site = files / (f"lib/python{python}/site-packages" if python else "site-packages")
+    site = site_packages(files, python)
     scripts = files / ("bin" if python else "python-scripts")
     site.mkdir(parents=True)
     for item in sorted(raw.iterdir()):

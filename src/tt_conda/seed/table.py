@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs import lock as locks
@@ -23,6 +23,21 @@ else:
 
 HERE = Path(__file__).parent
 TABLE, LOCK = HERE / "packages.toml", HERE / "seed.lock"
+
+
+class RunExports(BaseModel):
+    """Match specs that what is built with a package depends on; the tables of ``info/run_exports.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weak: tuple[str, ...] = ()
+    strong: tuple[str, ...] = ()
+    noarch: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_weak(cls, value: Any) -> Any:
+        return {"weak": value} if isinstance(value, list) else value
 
 
 class Entry(BaseModel):
@@ -45,6 +60,7 @@ class Entry(BaseModel):
     depends: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
+    run_exports: RunExports = RunExports()
     needed: dict[str, str] = {}
     add_needed: dict[str, tuple[str, ...]] = {}
     files: dict[str, str] = {}
@@ -82,6 +98,15 @@ class Unit:
     def subdir(self) -> str:
         """The channel folder that it belongs to."""
         return "noarch" if self.entry.is_noarch_python or self.entry.noarch else "linux-64"
+
+    def run_exports(self, version: str) -> dict[str, list[str]]:
+        """What ``info/run_exports.json`` holds."""
+        tables = self.entry.run_exports.model_dump()
+        return {
+            kind: [self.fill(spec).replace("{version}", version) for spec in specs]
+            for kind, specs in tables.items()
+            if specs
+        }
 
     def fill(self, text: str) -> str:
         """``{python}`` and ``{tag}`` replaced."""
