@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rattler.package_streaming import extract
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
@@ -136,7 +137,7 @@ def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
     assert done.communicate()[0] == "" and done.returncode == 0
     whole = time.monotonic() - start
     expected = {path.name for path, _ in _packages(channel)}
-    removed: set[Path] = set()  # by the test, in any round: named until a run has gone through
+    removed: set[Path] = set()  # by the test, in any round, and not there again: named until a run notices
     for _ in range(12):
         if chance.random() < 0.3:
             shutil.rmtree(channel, ignore_errors=True)
@@ -153,8 +154,9 @@ def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
         process.communicate()
         if sign is signal.SIGINT:
             assert not list(channel.glob(".tmp-*"))
+        removed -= {path for path in removed if path.exists()}
         for path, sha256 in _packages(channel):
-            if path.exists() or path not in removed:
+            if path not in removed:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     process = _start(*SOME)
     out, err = process.communicate()
@@ -162,6 +164,71 @@ def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
     assert {path.name for path, _ in _packages(channel)} == expected
     _assert_valid(channel)
     assert not list(channel.glob(".tmp-*"))
+
+
+def test_valid_before_and_after_every_single_step(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever moment a kill hits: it lies between two of these steps."""
+    channel = assemble.ensure_channel({"libuuid", "make"})
+    real = {"replace": Path.replace, "unlink": Path.unlink}
+    steps: list[str] = []
+
+    def watched(name: str) -> Callable[..., object]:
+        def step(path: Path, *args: object, **options: object) -> object:
+            if watching:
+                _assert_valid(channel)
+            result = real[name](path, *args, **options)  # type: ignore[operator]
+            if watching:
+                _assert_valid(channel)
+                steps.append(f"{name} {path.name}")
+            return result
+
+        return step
+
+    watching = False
+    for name in real:
+        monkeypatch.setattr(Path, name, watched(name))
+    before = {path for path, _ in _packages(channel)}
+    monkeypatch.setattr(assemble, "_ENGINE", 99)  # everything is made anew, under other names
+    watching = True
+    assemble.ensure_channel({"libuuid", "make"})
+    watching = False
+    after = {path for path, _ in _packages(channel)}
+    assert not before & after and not [path for path in before if path.exists()]
+    assert len([step for step in steps if step.startswith("unlink") and ".conda" in step]) == len(before)
+
+
+def test_what_somebody_removed_is_not_named_while_it_is_made_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = assemble.ensure_channel({"libuuid", "make"})
+    lost = next(path for path, _ in _packages(channel) if path.name.startswith("make-"))
+    lost.unlink()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(assemble, "_build", killed)
+        assemble.ensure_channel({"libuuid", "make"})
+    assert lost not in dict(_packages(channel))
+    _assert_valid(channel)
+    assemble.ensure_channel({"libuuid", "make"})
+    assert lost in dict(_packages(channel))
+
+
+def test_packages_are_for_everybody_whatever_the_umask(cache: Path, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        channel = assemble.ensure_channel({"six", "libuuid", "openmpi"})
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    for package, _ in _packages(channel):
+        assert package.stat().st_mode & 0o044 == 0o044
+        extract(package, tmp_path / package.stem)
+        for path in (tmp_path / package.stem).rglob("*"):
+            wanted = 0o555 if path.is_dir() else 0o444
+            assert path.is_symlink() or path.stat().st_mode & wanted == wanted, (package.name, path)
 
 
 def test_two_processes_at_once(cache: Path) -> None:
