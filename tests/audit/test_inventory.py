@@ -11,7 +11,7 @@ import pytest
 from rattler_build import assemble_package
 
 from tt_conda.audit import inventory
-from tt_conda.audit.inventory import duplicate_libraries, duplicate_paths, package_facts, package_objects
+from tt_conda.audit.inventory import duplicate_libraries, duplicate_paths, package_facts
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests
 
@@ -59,7 +59,7 @@ def test_the_facts_of_a_package(compile_library: Compile, pack: Pack) -> None:
     package = pack("p", files)
     facts = package_facts(package)
     assert facts.paths == ["lib/libone.so", "lib/libone.so.1", "lib/t.so", "lib/x/y/two.so"]
-    first, second = package_objects(package)
+    first, second = package_facts(package).objects
     assert (first.path, first.soname, first.build_id, first.machine) == (
         "lib/libone.so.1", "libone.so.1", "abcd", "x86_64",
     )  # fmt: skip

@@ -80,11 +80,6 @@ class Duplicate:
         return f"{self.by} {self.key}: " + ", ".join(self.places)
 
 
-def package_objects(package: Path) -> list[ObjectFacts]:
-    """The shared objects and programs in one package; links do not count."""
-    return package_facts(package).objects
-
-
 def package_facts(package: Path) -> PackageFacts:
     """Everything that is known of one package.
 

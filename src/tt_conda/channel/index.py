@@ -44,15 +44,6 @@ def known_sha256(path: Path) -> str:
     return str(entry["record"]["sha256"]) if entry and entry["stat"] == _stat(path) else digests(path)[0]
 
 
-def index_folder(folder: Path) -> None:
-    """(Re)write ``repodata.json`` and ``run_exports.json`` of one subdir folder from the packages in it.
-
-    Raises TtCondaError for a package that cannot be read or that belongs into another subdir.
-    """
-    with _alone(folder.parent):
-        _index(folder)
-
-
 def publish(packages: Iterable[Path], channel: Path, *, keep: bool = False) -> list[Path]:
     """Move finished packages into ``channel`` (``keep``: leave the originals) and index it; where they are now.
 

@@ -18,13 +18,13 @@ from tt_conda import settings
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs.store import disk_errors, write_atomically
 from tt_conda.seed import cpython
-from tt_conda.seed.cpython import available_pythons, missing_pythons
+from tt_conda.seed.cpython import available_pythons
 
 if TYPE_CHECKING:
     from tt_conda.progress import Stage
     from tt_conda.seed.table import Table, Unit
 
-__all__ = ["available_pythons", "channel_dir", "ensure_channel", "missing_pythons"]
+__all__ = ["available_pythons", "channel_dir", "ensure_channel"]
 
 _HERE = Path(__file__).parent
 _SUBDIRS = ("linux-64", "noarch")

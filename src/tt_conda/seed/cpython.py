@@ -182,11 +182,6 @@ def available_pythons() -> dict[str, Path]:
     return {version: Path(found.executable) for version, found in interpreters().items()}
 
 
-def missing_pythons() -> list[str]:
-    """The supported versions that are not on this machine."""
-    return [version for version in VERSIONS if not find(version)]
-
-
 def how_to_get(versions: list[str]) -> str:
     """The way out of a missing interpreter."""
     uv = " ".join(versions)
