@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -28,7 +29,9 @@ DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_ST
     10,
     23,
 )
-DT_SONAME, DT_RPATH, DT_RUNPATH = 14, 15, 29
+DT_SONAME, DT_RPATH, DT_SYMBOLIC, DT_RUNPATH, DT_FLAGS = 14, 15, 16, 29, 30
+_DF_SYMBOLIC = 2
+DT_VERSYM = 0x6FFFFFF0
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DT_GNU_HASH = 0x6FFFFEF5
 _NAMES = (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF)
@@ -68,6 +71,14 @@ class Symbols:
     defined: frozenset[str]
     undefined: frozenset[str]
     weak: frozenset[str]
+    unique: frozenset[str] = frozenset()
+    """Defined with STB_GNU_UNIQUE: one in a process, whoever comes first (inline variables, static locals)."""
+    protected: frozenset[str] = frozenset()
+    """Defined, and never replaced by another object's (STV_PROTECTED)."""
+    wanted_versions: dict[str, str] = field(default_factory=dict)
+    """Undefined name → the version that it is wanted in; names without one are not listed."""
+    given_versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Defined name → the versions that it is given in; names without one are not listed."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,9 @@ class Elf:
     interpreter: str | None
     build_id: str | None
     version_needs: dict[str, tuple[str, ...]]
+    """Library (as its NEEDED says it) → the versions that are wanted of it."""
+    version_gives: tuple[str, ...]
+    """The versions that it defines, its base version (its own name) excepted."""
     version_offsets: dict[str, tuple[int, ...]] = field(repr=False)
     """Where in .dynstr the version table names each of these libraries; NEEDED may use another copy of the name."""
     entries: tuple[DynamicEntry, ...] = field(repr=False)
@@ -108,6 +122,11 @@ class Elf:
         """What the loader uses of the two: RUNPATH hides RPATH (gABI, DT_RPATH)."""
         return self.runpath if self.runpath is not None else self.rpath
 
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether it prefers its own definitions (``-Bsymbolic``): nothing that comes before it replaces them."""
+        return any(e.tag == DT_SYMBOLIC or (e.tag == DT_FLAGS and e.value & _DF_SYMBOLIC) for e in self.entries)
+
     @cached_property
     def symbols(self) -> Symbols:
         """The dynamic symbols, read when first asked for.
@@ -120,10 +139,15 @@ class Elf:
 
 
 class _Image:
-    """A mapped file with checked reads."""
+    """A mapped file, or one that is in memory, with checked reads."""
 
-    def __init__(self, path: Path) -> None:
+    data: mmap.mmap | bytes
+
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
+        if content is not None:
+            self.data = content
+            return
         with path.open("rb") as file:
             try:
                 self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -136,7 +160,8 @@ class _Image:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.data.close()
+        if isinstance(self.data, mmap.mmap):
+            self.data.close()
 
     def unpack(self, form: str, offset: int) -> tuple[int, ...]:
         if not 0 <= offset <= len(self.data) - struct.calcsize(form):
@@ -203,7 +228,7 @@ class _Image:
         version_offsets: dict[str, tuple[int, ...]] = {}
         for at, found in self._version_needs(values, segments):
             name = text(at)
-            versions[name] = versions.get(name, ()) + tuple(text(version) for version in found)
+            versions[name] = versions.get(name, ()) + tuple(text(version) for _, version in found)
             version_offsets[name] = (*version_offsets.get(name, ()), at)
         return Elf(
             path=self.path,
@@ -216,6 +241,7 @@ class _Image:
             interpreter=interpreter,
             build_id=self._build_id(segments),
             version_needs=versions,
+            version_gives=tuple(text(at) for _, at in self._version_gives(values, segments)),
             version_offsets=version_offsets,
             entries=tuple(entries),
             strtab=table,
@@ -259,14 +285,16 @@ class _Image:
                 raise ElfError(f"{self.path}: the version table at byte {offset} overlaps itself")
             offset += step
 
-    def _version_needs(self, values: dict[int, int], segments: list[Segment]) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The names of a library and of the versions that are needed of it, as offsets into .dynstr."""
+    def _version_needs(
+        self, values: dict[int, int], segments: list[Segment]
+    ) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
+        """The name of a library, and index and name of each version that is needed of it; names are .dynstr offsets."""
         if DT_VERNEED not in values:
             return
         start = self.to_offset(values[DT_VERNEED], segments)
         for offset in self._chain(start, values.get(DT_VERNEEDNUM, 0), 16):
             _, count, name, aux = self.unpack("<HHII", offset)
-            yield name, tuple(self.unpack("<I", at + 8)[0] for at in self._chain(offset + aux, count, 16))
+            yield name, tuple(self.unpack("<HI", at + 6) for at in self._chain(offset + aux, count, 16))  # type: ignore[misc]
 
     def _version_definitions(self, values: dict[int, int], segments: list[Segment]) -> Iterator[int]:
         if DT_VERDEF not in values:
@@ -276,6 +304,16 @@ class _Image:
             count, _, aux = self.unpack("<HII", offset + 6)
             for at in self._chain(offset + aux, count, 8):
                 yield self.unpack("<I", at)[0]
+
+    def _version_gives(self, values: dict[int, int], segments: list[Segment]) -> Iterator[tuple[int, int]]:
+        """Index and name (offset into .dynstr) of each version that is defined, without the base version."""
+        if DT_VERDEF not in values:
+            return
+        start = self.to_offset(values[DT_VERDEF], segments)
+        for offset in self._chain(start, values.get(DT_VERDEFNUM, 0), 20):
+            flags, index, _, _, aux = self.unpack("<HHHII", offset + 2)
+            if not flags & 1:  # VER_FLG_BASE
+                yield index, self.unpack("<I", offset + aux)[0]
 
     def _symbol_table(self, values: dict[int, int], segments: list[Segment]) -> bytes:
         if DT_SYMTAB not in values:
@@ -287,29 +325,71 @@ class _Image:
         _, _, segments = self.segments()
         table = self._symbol_table(values, segments)
         base, size = elf.strtab
-        strings = self.data[base : base + size]
-        defined: set[str] = set()
-        undefined: set[str] = set()
-        weak: set[str] = set()
-        for name, info, _, section, _, _ in struct.iter_unpack("<IBBHQQ", table):
-            binding = info >> 4
-            if not name or binding == 0:  # STB_LOCAL
+        raw = bytes(self.data[base : base + size])
+        text = raw.decode("latin-1")  # one character per byte; names that are not ASCII are decoded below
+        plain = raw.isascii()
+        versions = self._symbol_versions(values, segments, len(table) // 24, text)
+        view = memoryview(table)
+        defined: list[str] = []
+        undefined: list[str] = []
+        weak: list[str] = []
+        unique: list[str] = []
+        protected: list[str] = []
+        wanted: dict[str, str] = {}
+        given: dict[str, tuple[str, ...]] = {}
+        find = text.find
+        rows = zip(
+            view.cast("I")[::6].tolist(), table[4::24], table[5::24], view.cast("H")[3::12].tolist(), versions,
+            strict=True,
+        )  # fmt: skip
+        for at, info, other, section, version in rows:
+            if not at or info < 16:  # no name, or STB_LOCAL
                 continue
-            end = strings.find(b"\0", name)
+            end = find("\0", at)
             if end < 0:
-                raise ElfError(f"{self.path}: a symbol's name, at byte {name} of .dynstr, has no end")
-            text = strings[name:end].decode("utf-8", "surrogateescape")
-            (defined if section else undefined).add(text)
-            if binding == 2:  # STB_WEAK
-                weak.add(text)
-        return Symbols(frozenset(defined), frozenset(undefined), frozenset(weak))
+                raise ElfError(f"{self.path}: a symbol's name, at byte {at} of .dynstr, has no end")
+            name = text[at:end]
+            if not plain and not name.isascii():
+                name = name.encode("latin-1").decode("utf-8", "surrogateescape")
+            if section:
+                defined.append(name)
+                if version:
+                    given[name] = (*given.get(name, ()), version)
+                if other & 3 == 3:  # STV_PROTECTED
+                    protected.append(name)
+            else:
+                undefined.append(name)
+                if version:
+                    wanted[name] = version
+            if info >= 32:
+                (weak if info >> 4 == 2 else unique).append(name)  # STB_WEAK, else STB_GNU_UNIQUE
+        return Symbols(
+            frozenset(defined), frozenset(undefined), frozenset(weak), frozenset(unique), frozenset(protected),
+            wanted, given,
+        )  # fmt: skip
+
+    def _symbol_versions(
+        self, values: dict[int, int], segments: list[Segment], count: int, text: str
+    ) -> Iterable[str | None]:
+        """The version of each symbol (gABI extension: .gnu.version), None where it has none."""
+        names: dict[int, str] = {}
+        offsets = [pair for _, found in self._version_needs(values, segments) for pair in found]
+        for index, at in [*offsets, *self._version_gives(values, segments)]:
+            end = text.find("\0", at)
+            if end < 0:
+                raise ElfError(f"{self.path}: a version's name, at byte {at} of .dynstr, has no end")
+            names[index & 0x7FFF] = text[at:end]
+        if DT_VERSYM not in values or not names:
+            return repeat(None, count)
+        table = self.table(values[DT_VERSYM], 2 * count, segments)
+        return [names.get(index & 0x7FFF) for index in memoryview(table).cast("H").tolist()]
 
     def references(self, elf: Elf) -> References:
         values = {entry.tag: entry.value for entry in elf.entries}
         _, _, segments = self.segments()
         names = {entry.value for entry in elf.entries if entry.tag in _NAMES}
         for name, versions in self._version_needs(values, segments):
-            names.update((name, *versions))
+            names.update((name, *(at for _, at in versions)))
         names.update(self._version_definitions(values, segments))
         symbols = {row[0] for row in struct.iter_unpack("<I20x", self._symbol_table(values, segments))}
         return References(frozenset(symbols), frozenset(names))
@@ -341,14 +421,21 @@ class _Image:
         return count
 
 
-def read(path: Path) -> Elf:
+def read(path: Path, content: bytes | None = None) -> Elf:
     """Read the facts of one ELF file.
+
+    Args:
+        path: the file, or the name that messages give to ``content``.
+        content: the file's bytes, where it is not on disk; its symbols are then read at once.
 
     Raises:
         ElfError: it is not a 64-bit little-endian ELF file, or it is truncated or inconsistent.
     """
-    with _Image(path) as image:
-        return image.facts()
+    with _Image(path, content) as image:
+        elf = image.facts()
+        if content is not None:
+            elf.__dict__["symbols"] = image.symbols(elf)
+        return elf
 
 
 def string_references(elf: Elf) -> References:
