@@ -216,6 +216,25 @@ def prove(
 
 
 @app.command()
+def audit(
+    targets: Annotated[list[Path] | None, typer.Argument(metavar="[TARGET]...", help="What is looked at.")] = None,
+) -> None:
+    """Say what is shipped twice, what will not load, and which C++ ABIs do not fit.
+
+    Examples:
+
+      tt-conda audit ttnn-0.81.1-cp312-cp312-manylinux_2_34_x86_64.whl
+    """
+    from tt_conda.audit.audit import audit as run
+    from tt_conda.audit.targets import read_targets
+
+    report = run(read_targets(targets or []))
+    for finding in report.findings:
+        typer.echo(f"{finding.severity.value} {finding.code} {finding.message}")
+    raise typer.Exit(0 if report.is_clean else 1)
+
+
+@app.command()
 def embedded() -> None:
     """Assemble the embedded channel and print where it is.
 

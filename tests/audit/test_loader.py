@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from toolchain import program
-from tt_conda.audit.loader import Closure, System, closure, this_system
+from tt_conda.audit.loader import Closure, Loaded, System, this_system
+from tt_conda.audit.loader import closure as follow
+from tt_conda.audit.scene import Scene
 
 Compile = Callable[..., Path]
 
@@ -43,6 +46,13 @@ def compiled(tmp_path: Path) -> Compile:
     return make
 
 
+def closure(start: Path, system: System, host: Sequence[Loaded] = ()) -> Closure:
+    scene = Scene(system=system)
+    found = scene.find(str(start))
+    assert found
+    return follow(found, system, scene, host=host)
+
+
 def _id(path: Path) -> str:
     return path.name.replace(".", "_").replace("-", "_")
 
@@ -60,13 +70,13 @@ def real(program: Path, **environ: str) -> dict[str, str]:
 
 
 def ours(found: Closure) -> dict[str, str]:
-    told = {item.path.name: str(item.path) for item in found.loaded[1:]}
+    told = {posixpath.basename(item.path): posixpath.normpath(item.path) for item in found.loaded[1:]}
     return told | {name: "" for name, _ in found.missing}
 
 
 def agree(program: Path, library_path: str = "") -> dict[str, str]:
     """Compare both answers for everything that is not the C library, and return them."""
-    system = replace(this_system(), library_path=tuple(Path(p) for p in library_path.split(":") if p))
+    system = replace(this_system(), library_path=tuple(p for p in library_path.split(":") if p))
     theirs = real(program, **({"LD_LIBRARY_PATH": library_path} if library_path else {}))
     mine = ours(closure(program, system))
     mine = {name: path for name, path in mine.items() if not name.startswith(("ld-linux", "linux-vdso"))}

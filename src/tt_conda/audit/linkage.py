@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tt_conda.audit.loader import Loaded, System, closure, this_system
 from tt_conda.audit.mapped import owners
+from tt_conda.audit.scene import Object, Scene, on_disk
 from tt_conda.carve.providers import load_providers
-from tt_conda.elf import ElfError, is_shared_object
+from tt_conda.elf import ElfError, is_shared_object, read
 
 
 def unlinked(prefix: Path, packages: Iterable[str] = ()) -> list[str]:
@@ -24,8 +24,9 @@ def unlinked(prefix: Path, packages: Iterable[str] = ()) -> list[str]:
         One sentence for each name that is found nowhere, or outside the environment (the C library excepted).
     """
     prefix, wanted = prefix.resolve(), set(packages)
-    system, glibc = this_system(), load_providers().system
-    host = _python(prefix, system)
+    glibc = load_providers().system
+    program = prefix / "bin" / "python"
+    scene = Scene(program=str(program) if program.exists() else None)
     said: dict[str, None] = {}
     for path, package in sorted(owners(prefix).items()):
         if (wanted and package not in wanted) or path.is_symlink() or not path.is_file():
@@ -33,28 +34,23 @@ def unlinked(prefix: Path, packages: Iterable[str] = ()) -> list[str]:
         try:
             if not is_shared_object(path):
                 continue
-            found = closure(path, system, host=host)
+            read(path)
         except (ElfError, OSError) as error:
             said[f"{package}: {error}"] = None
             continue
+        if (start := on_disk(path, package, str(path))) is None:
+            continue
+        found = scene.closure(start)
         for name, needer in found.missing:
-            said[f"{package}: {_where(needer.path, prefix)} needs {name}, which is nowhere"] = None
+            said[f"{package}: {_where(needer.object, prefix)} needs {name}, which is nowhere"] = None
         for item in found.loaded[1:]:
-            name = item.elf.soname or item.path.name
-            if prefix not in item.path.parents and name not in glibc and item.loader is not None:
-                needer_at = _where(item.loader.path, prefix)
-                said[f"{package}: {needer_at} finds {name} outside the environment: {item.path}"] = None
+            name = item.object.soname
+            outside = not item.object.path.startswith(f"{prefix}/")
+            if outside and name not in glibc and item.loader is not None:
+                needer_at = _where(item.loader.object, prefix)
+                said[f"{package}: {needer_at} finds {name} outside the environment: {item.object.path}"] = None
     return list(said)
 
 
-def _python(prefix: Path, system: System) -> list[Loaded]:
-    """What is loaded when a module is: the program and its library."""
-    program = prefix / "bin" / "python"
-    if not program.exists():
-        return []
-    loaded = closure(program.resolve(), system).loaded
-    return [item for item in loaded if prefix in item.path.parents]
-
-
-def _where(path: Path, prefix: Path) -> str:
-    return str(path.relative_to(prefix)) if prefix in path.parents else str(path)
+def _where(found: Object, prefix: Path) -> str:
+    return found.path.removeprefix(f"{prefix}/")

@@ -1,0 +1,40 @@
+"""Targets in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import all_rules
+from tt_conda.audit.scene import Scene
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+
+
+@dataclass
+class Report:
+    """What an audit came to: the scene it looked at, and its findings, worst first."""
+
+    scene: Scene
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing but notes was found."""
+        return all(finding.severity is Severity.NOTE for finding in self.findings)
+
+
+def audit(scene: Scene, select: Iterable[str] = ()) -> Report:
+    """Look at a scene with every rule.
+
+    Args:
+        scene: what is audited.
+        select: codes, or beginnings of codes (``TC3``), to look for; none means all.
+    """
+    wanted = tuple(select) or ("TC",)
+    findings = [
+        finding for code, item in all_rules().items() if code.startswith(wanted) for finding in item.check(scene)
+    ]
+    findings.sort(key=lambda f: (_ORDER[f.severity], -f.bytes, f.code, f.subject, [str(p) for p in f.places]))
+    return Report(scene, findings)

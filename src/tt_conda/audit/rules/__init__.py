@@ -1,0 +1,77 @@
+"""The rules: one file, one code, one page (its docstring, which ``tt-conda explain`` prints).
+
+A rule's module has ``RULE`` and ``check(scene)``. Codes never change and are never used again: 1xx once, 2xx loads,
+3xx ABI, 4xx symbol safety, 9xx what cannot be read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tt_conda.audit.finding import Certainty, Finding, Place, Severity
+from tt_conda.audit.scene import Object, Scene
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What identifies a rule, and what its findings have in common."""
+
+    code: str
+    name: str
+    """States the pattern, in words with hyphens: ``library-twice``."""
+    severity: Severity
+    """Of its findings, unless one says otherwise."""
+    summary: str
+    """One sentence."""
+    remedy: str
+    """What to do, one sentence; a finding may be more precise."""
+
+    def finding(
+        self, subject: str, message: str, places: Iterable[Object | Place], *, severity: Severity | None = None,
+        remedy: str | None = None, bytes: int = 0, certainty: Certainty = Certainty.CERTAIN,
+        evidence: Iterable[str] = (),
+    ) -> Finding:  # fmt: skip
+        """Make a finding of this rule; see :class:`Finding`."""
+        return Finding(
+            code=self.code, severity=severity or self.severity, subject=subject, message=message,
+            remedy=remedy or self.remedy, bytes=bytes, certainty=certainty, evidence=list(evidence),
+            places=[place if isinstance(place, Place) else Place(owner=place.owner, path=place.member)
+                    for place in places],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A rule with its check and its page."""
+
+    rule: Rule
+    check: Callable[[Scene], Iterator[Finding]]
+    page: str
+    """Markdown: the module's docstring."""
+
+
+@lru_cache
+def all_rules() -> dict[str, Registered]:
+    """Code → rule, in the order of the codes.
+
+    Raises:
+        ValueError: two rules have one code or name, or a rule's file is not called after it.
+    """
+    found: dict[str, Registered] = {}
+    names: set[str] = set()
+    for item in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
+        if not item.name.startswith("tc"):
+            continue
+        module = importlib.import_module(f"{__name__}.{item.name}")
+        rule: Rule = module.RULE
+        if item.name != f"{rule.code.lower()}_{rule.name.replace('-', '_')}":
+            raise ValueError(f"the rule {rule.code} {rule.name} lies in {item.name}.py")
+        if rule.code in found or rule.name in names:
+            raise ValueError(f"two rules are called {rule.code} or {rule.name}")
+        names.add(rule.name)
+        found[rule.code] = Registered(rule, module.check, module.__doc__ or "")
+    return found

@@ -1,0 +1,240 @@
+"""What is audited: shared objects at the places where they are, or where installing would put them.
+
+A scene is read once and then only looked at. Nothing in it is ever loaded or imported.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from tt_conda.audit.loader import Closure, Loaded, System, closure, this_system
+from tt_conda.elf import Elf, ElfError, plain_soname, read
+
+ROOT = "/prefix"
+"""Where targets that are not installed would be: the folder that stands for the environment."""
+
+SYSTEM = "the system"
+"""The owner of what lies outside of every target."""
+
+
+@dataclass(eq=False)
+class Object:
+    """One shared object or program. Compared by identity: a file is one object, whatever links lead to it."""
+
+    path: str
+    """Absolute, with no link in it; below :data:`ROOT` where it is not installed."""
+    owner: str
+    """What brings it: ``numpy 2.1.0``, the name of a folder."""
+    member: str
+    """The path as people know it: in the wheel, in the package, in the environment."""
+    size: int
+    """Bytes."""
+    elf: Elf
+    content: Callable[[], bytes] = field(repr=False)
+    """Reads the whole file again."""
+    crc: int | None = None
+    """CRC-32 of the content, where an archive says it."""
+    folder: str = ""
+    """The top of the target it is from; paths below it are inside."""
+
+    @cached_property
+    def identity(self) -> tuple[int, int]:
+        """Size and CRC-32: equal for equal content. Reads the file where no archive has said it."""
+        return self.size, zlib.crc32(self.content()) if self.crc is None else self.crc
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def soname(self) -> str:
+        """What the linker calls it: its DT_SONAME, else its file name."""
+        return self.elf.soname or self.name
+
+    @cached_property
+    def library(self) -> str:
+        """The library that it is a copy of: its soname without auditwheel's hash."""
+        return plain_soname(self.soname)
+
+    @property
+    def is_program(self) -> bool:
+        """Whether the kernel starts it: it names an interpreter, and nothing links to it by a soname."""
+        return self.elf.interpreter is not None and self.elf.soname is None
+
+    @property
+    def is_module(self) -> bool:
+        """Whether only dlopen by path finds it: a Python module or a plugin, which may share its name with others."""
+        return not self.is_program and (self.elf.soname is None or not self.name.startswith("lib"))
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.member}"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that should be a shared object, or an archive, and cannot be read."""
+
+    owner: str
+    member: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The oldest system that an owner promises to work on, and where it says so."""
+
+    owner: str
+    glibc: tuple[int, ...]
+    said_by: str
+
+
+@dataclass
+class Scene:
+    """All targets together, as one environment or one process has them."""
+
+    kind: Literal["installed", "files", "process"] = "files"
+    """``installed``: a prefix, with everything that belongs to it; ``files``: archives and folders, which may lack
+    what another package brings; ``process``: what a process has mapped."""
+    targets: list[str] = field(default_factory=list)
+    objects: dict[str, Object] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    """Symbolic links of what is not on disk: path → what the link says."""
+    folders: list[str] = field(default_factory=list)
+    """Tops of the targets; what is below one of them is inside."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+    replaced: list[tuple[Object, Object]] = field(default_factory=list)
+    """(what was at a path, what another owner put there)."""
+    baselines: list[Baseline] = field(default_factory=list)
+    program: str | None = None
+    """The Python program that loads modules, where one is there."""
+    once: bool = False
+    """Judge as if each library were there once: the first target's copy serves whoever needs it under any name."""
+    system: System = field(default_factory=this_system)
+
+    def add(self, found: Object) -> None:
+        """Put an object in its place; a second owner's replaces the first one's, as installing does."""
+        before = self.objects.get(found.path)
+        if before is not None and before.owner != found.owner:
+            self.replaced.append((before, found))
+        self.objects[found.path] = found
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(self.objects.values())
+
+    def is_inside(self, path: str) -> bool:
+        """Whether a path is below one of the targets."""
+        return any(path.startswith(folder + "/") for folder in self.folders)
+
+    def find(self, path: str) -> Object | None:
+        """The object that opening ``path`` gives, links followed: the scene's, else the machine's own."""
+        hit = self.objects.get(path)
+        if hit is not None or path in self._found:
+            return hit or self._found[path]
+        self._found[path] = hit = self._look(path)
+        return hit
+
+    def _look(self, path: str) -> Object | None:
+        folder, _, name = path.rpartition("/")
+        real = f"{self._folder(folder)}/{name}"
+        if (hit := self.objects.get(real)) is not None:
+            return hit
+        if self.links and (linked := self._resolve(real)) != real:
+            return self.find(linked)
+        real = os.path.realpath(real)
+        if (hit := self.objects.get(real)) is not None or real in self._system_objects:
+            return hit or self._system_objects[real]
+        self._system_objects[real] = outside = on_disk(Path(real), SYSTEM, real)
+        return outside
+
+    def _folder(self, folder: str) -> str:
+        """A folder without links in it; ``..`` goes up from where a link leads, as in the kernel."""
+        if folder not in self._folders:
+            on_disk = folder and os.path.isdir(folder)  # noqa: PTH112  (asked for every folder of every search)
+            self._folders[folder] = (
+                os.path.realpath(folder) if on_disk else self._resolve(posixpath.normpath(folder or "/"))
+            )
+        return self._folders[folder]
+
+    def _resolve(self, path: str) -> str:
+        """Follow the scene's own links, in any component."""
+        if not self.links:
+            return path
+        for _ in range(40):  # as the kernel: more links than that are a circle
+            at = ""
+            for part in path.split("/")[1:]:
+                at += "/" + part
+                if at in self.links:
+                    target = posixpath.join(posixpath.dirname(at), self.links[at])
+                    path = posixpath.normpath(target + path[len(at) :])
+                    break
+            else:
+                return path
+        return path
+
+    @cached_property
+    def _found(self) -> dict[str, Object | None]:
+        return {}
+
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _system_objects(self) -> dict[str, Object | None]:
+        return {}
+
+    @cached_property
+    def host(self) -> list[Loaded]:
+        """What a process has loaded before it opens a module: the Python program and its libraries."""
+        program = self.find(self.program) if self.program else None
+        return closure(program, self.system, self).loaded if program else []
+
+    @cached_property
+    def host_objects(self) -> frozenset[Object]:
+        """The objects of :attr:`host`."""
+        return frozenset(item.object for item in self.host)
+
+    def closure(self, start: Object) -> Closure:
+        """Everything that loading ``start`` brings in, alone in a process; programs are started, all else is opened."""
+        if start not in self._closures:
+            host = [] if start.is_program else self.host
+            self._closures[start] = closure(start, self.system, self, host=host)
+        return self._closures[start]
+
+    @cached_property
+    def _closures(self) -> dict[Object, Closure]:
+        return {}
+
+    def substitute(self, name: str) -> Object | None:
+        """With :attr:`once`, the one copy that serves a NEEDED name; else None."""
+        if not self.once:
+            return None
+        return self._only.get(plain_soname(name))
+
+    @cached_property
+    def _only(self) -> dict[str, Object]:
+        """Library → the first target's copy: by soname, and by file name where that differs."""
+        only: dict[str, Object] = {}
+        for found in self:
+            if not found.is_program:
+                only.setdefault(found.library, found)
+        for found in self:
+            only.setdefault(plain_soname(found.name), only.get(found.library, found))
+        return only
+
+
+def on_disk(path: Path, owner: str, member: str, folder: str = "") -> Object | None:
+    """The object in a file; None where it is none that can be read."""
+    try:
+        elf = read(path)
+        return Object(str(path), owner, member, path.stat().st_size, elf, path.read_bytes, folder=folder)
+    except (ElfError, OSError):
+        return None

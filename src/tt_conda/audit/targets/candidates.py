@@ -1,0 +1,51 @@
+"""Which files may be shared objects: everything but what its name says is something else."""
+
+from __future__ import annotations
+
+from tt_conda.audit.scene import Scene, Unreadable
+from tt_conda.elf.read import MACHINES
+
+_DATA = """
+a asc asm bmp bz2 c cc cfg cl cmake conf cpp css csv cu cuh cxx dat db def egg exe f f90 fish frag gif glsl go gz h hh
+hpp htm html hxx icns ico in inc inl ini ipp ipynb jar java jpeg jpg js json la latex ld lua m md metal mjs mo mod npy
+npz o obj pc pdf pkl pl pm png po proto ps1 ptx pxd pxi py pyc pyi pyx qm qml qmltypes r rb rc rst rs s sh sql svg tcl
+tex tif tiff tmpl toml ts ttf txt typed vert wav wasm whl woff woff2 xml xz yaml yml zip zst
+"""
+_NEVER = frozenset(_DATA.split())
+"""Endings that no linker gives to what it makes for the host; a file that has none of them is opened."""
+
+HEAD = 20
+"""Bytes that tell an object of this kind: e_ident, e_type and e_machine."""
+
+
+def may_be_object(name: str) -> bool:
+    """Whether a file of this name is worth opening."""
+    return name.rpartition(".")[2].lower() not in _NEVER or "." not in name
+
+
+def is_object(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a program or shared object of a machine that is audited."""
+    return (
+        head[:6] == b"\x7fELF\x02\x01"
+        and len(head) >= HEAD
+        and head[16] in (2, 3)
+        and head[17] == 0
+        and int.from_bytes(head[18:20], "little") in MACHINES
+    )
+
+
+def promises_object(name: str, head: bytes) -> bool:
+    """Whether a file is called a shared object and is damaged: empty, cut, or without a sign of what it is.
+
+    Text under such a name is a linker script; objects of other machines and formats are data.
+    """
+    if not (name.endswith(".so") or ".so." in name):
+        return False
+    if head[:4] == b"\x7fELF":
+        return len(head) < HEAD
+    return not head or b"\0" in head
+
+
+def unreadable(scene: Scene, owner: str, member: str, error: Exception | str) -> None:
+    """Note a file that cannot be read; the rest is still audited."""
+    scene.unreadable.append(Unreadable(owner, member, str(error)))

@@ -1,0 +1,111 @@
+"""Folders: environments of conda and of Python, and any other one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+
+from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.targets.candidates import (
+    HEAD,
+    is_object,
+    may_be_object,
+    promises_object,
+    unreadable,
+)
+from tt_conda.elf import ElfError, read
+
+_CACHES = frozenset({"__pycache__", ".git", "pkgs"})
+
+
+def is_prefix(folder: Path) -> bool:
+    """Whether a folder is an environment: conda's or a virtual one."""
+    return (folder / "conda-meta").is_dir() or (folder / "pyvenv.cfg").is_file()
+
+
+def python_of(folder: Path) -> str | None:
+    """The version X.Y of an environment's Python, None where it has none."""
+    found = sorted(folder.glob("lib/python3.*/site-packages"))
+    return found[0].parent.name.removeprefix("python") if found and is_prefix(folder) else None
+
+
+def looks_like_object(file: Path) -> bool:
+    """Whether a single file is an object, or is called one."""
+    with file.open("rb") as opened:
+        head = opened.read(HEAD)
+    return is_object(head) or promises_object(file.name, head)
+
+
+def read_into(scene: Scene, folder: Path) -> None:
+    """Read all objects below a folder into a scene; links are not followed, files that cannot be read are noted."""
+    top = os.path.realpath(folder)
+    prefix = is_prefix(folder)
+    scene.folders.append(top)
+    if prefix:
+        scene.kind = "installed"
+        program = Path(top, "bin", "python")
+        if program.exists():
+            scene.program = str(program)
+    owners = _owners(Path(top))
+    default = Path(top).name
+    for base, folders, names in os.walk(top):
+        folders[:] = sorted(name for name in folders if name not in _CACHES)
+        for name in sorted(names):
+            if may_be_object(name):
+                path = f"{base}/{name}"
+                member = path[len(top) + 1 :]
+                _read(scene, path, owners.get(path, default), member, top)
+
+
+def read_file_into(scene: Scene, file: Path) -> None:
+    """Read one object into a scene."""
+    path = os.path.realpath(file)
+    scene.folders.append(str(Path(path).parent))
+    _read(scene, path, file.name, file.name, str(Path(path).parent))
+
+
+def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
+    try:
+        if os.path.islink(path) or not os.path.isfile(path):  # noqa: PTH113, PTH114
+            return
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (thousands of files)
+            head = file.read(HEAD)
+        if is_object(head):
+            elf = read(Path(path))
+            if elf.is_dynamic:
+                scene.add(Object(path, owner, member, os.stat(path).st_size, elf, Path(path).read_bytes, folder=top))  # noqa: PTH116
+        elif promises_object(path.rpartition("/")[2], head):
+            unreadable(scene, owner, member, "it is called a shared object and is none: empty, cut or overwritten")
+    except (ElfError, OSError) as error:
+        unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
+
+
+_DIST = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)\.dist-info$")
+
+
+def _owners(top: Path) -> dict[str, str]:
+    """Path → what brought it, by conda's records and by the RECORD files of wheels."""
+    found: dict[str, str] = {}
+    for record in sorted(top.glob("conda-meta/*.json")):
+        try:
+            data = json.loads(record.read_bytes())
+            label = f"{data['name']} {data['version']}"
+            found.update((f"{top}/{file}", label) for file in data["files"] if may_be_object(file))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    for site in {top, *top.glob("lib/python3.*/site-packages"), *top.glob("lib64/python3.*/site-packages")}:
+        for info in sorted(site.glob("*.dist-info")):
+            match = _DIST.match(info.name)
+            try:
+                rows = list(csv.reader((info / "RECORD").read_text(errors="replace").splitlines()))
+            except (OSError, csv.Error):
+                continue
+            if match:
+                label = f"{match['name']} {match['version']}"
+                for row in rows:
+                    if row and may_be_object(row[0]):
+                        found.setdefault(os.path.normpath(f"{site}/{row[0]}"), label)
+    return found
