@@ -33,8 +33,13 @@ def audit(scene: Scene, select: Iterable[str] = ()) -> Report:
         select: codes, or beginnings of codes (``TC3``), to look for; none means all.
     """
     wanted = tuple(select) or ("TC",)
-    findings = [
-        finding for code, item in all_rules().items() if code.startswith(wanted) for finding in item.check(scene)
-    ]
-    findings.sort(key=lambda f: (_ORDER[f.severity], -f.bytes, f.code, f.subject, [str(p) for p in f.places]))
+    rules = [item for code, item in all_rules().items() if code.startswith(wanted)]
+    found = {
+        finding.fingerprint: finding
+        for each in (scene, *scene.others) for item in rules for finding in item.check(each)
+    }  # fmt: skip
+    findings = sorted(
+        found.values(),
+        key=lambda f: (_ORDER[f.severity], -f.bytes, f.code, f.subject, [str(p) for p in f.places]),
+    )
     return Report(scene, findings)

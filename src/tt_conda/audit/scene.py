@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -118,6 +119,33 @@ class Scene:
     once: bool = False
     """Judge as if each library were there once: the first target's copy serves whoever needs it under any name."""
     system: System = field(default_factory=this_system)
+    others: list[Scene] = field(default_factory=list)
+    """Further environments of the same targets: a channel's packages do not all fit into one."""
+    _temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def unpacked(self) -> Path:
+        """A folder for unpacked packages, which :meth:`close` deletes."""
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="tt-conda-audit-")
+        return Path(self._temporary.name)
+
+    def beside(self) -> Scene:
+        """A new scene for another environment of the same targets; it shares what is unpacked."""
+        self.unpacked()
+        other = Scene(self.kind, once=self.once, system=self.system, _temporary=self._temporary)
+        self.others.append(other)
+        return other
+
+    def close(self) -> None:
+        """Delete what was unpacked; contents cannot be read any more."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, found: Object) -> None:
         """Put an object in its place; a second owner's replaces the first one's, as installing does."""
@@ -205,9 +233,18 @@ class Scene:
     def closure(self, start: Object) -> Closure:
         """Everything that loading ``start`` brings in, alone in a process; programs are started, all else is opened."""
         if start not in self._closures:
-            host = [] if start.is_program else self.host
+            host = [] if start.is_program else self._before
             self._closures[start] = closure(start, self.system, self, host=host)
         return self._closures[start]
+
+    @cached_property
+    def _before(self) -> list[Loaded]:
+        """What is loaded before anything else: in a process, all that it has mapped."""
+        if self.kind != "process":
+            return self.host
+        program = self.host[0] if self.host else None
+        there = {item.object for item in self.host}
+        return [*self.host, *(Loaded(o.path, o, "loaded", program) for o in self if o not in there)]
 
     @cached_property
     def _closures(self) -> dict[Object, Closure]:

@@ -6,47 +6,94 @@ Every kind has a file: archives are read where they are, nothing is installed, l
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tt_conda.audit.scene import ROOT, Scene
-from tt_conda.audit.targets import disk, wheel
+from tt_conda.audit.targets import channel, conda, disk, process, wheel
 from tt_conda.errors import TtCondaError
 
 _CPYTHON = re.compile(r"-cp(\d)(\d+)-cp\d+")
+_CONDA_PYTHON = re.compile(r"^python-(\d)\.(\d+)\.\d+-|_py(\d)(\d+)_|py(\d)(\d+)h")
 
 
-def read_targets(targets: Sequence[Path], *, pid: int | None = None, once: bool = False) -> Scene:
+def read_targets(
+    targets: Sequence[Path], *, pid: int | None = None, once: bool = False,
+    others: Callable[[], Sequence[str | Path]] = tuple,
+) -> Scene:  # fmt: skip
     """Read targets as they would be installed together, into one environment.
 
     Args:
         targets: wheels, conda packages, channels, prefixes, virtual environments, other folders, shared objects.
         pid: a process whose mapped files are looked at instead.
         once: judge as if each library were there once (:attr:`Scene.once`).
+        others: gives the channels from which a channel's packages may take their dependencies; asked when needed.
+
+    Returns:
+        The scene; close it when it is done with, as packages are unpacked for it.
 
     Raises:
         TtCondaError: a target does not exist or is nothing that can be audited. Damaged ones are findings.
     """
     scene = Scene(once=once)
-    del pid
-    root = next((str(t.resolve()) for t in targets if t.is_dir() and disk.is_prefix(t)), ROOT)
-    python = _python(targets)
+    if pid is not None:
+        if targets:
+            raise TtCondaError("a process is audited alone", "Leave out either --pid or the other targets.")
+        scene.targets.append(f"process {pid}")
+        process.read_into(scene, pid)
+        return scene
+    if not targets:
+        raise TtCondaError("nothing was named that could be audited", "Name a wheel, a package, a folder, or --pid.")
     for target in targets:
         if not target.exists():
             raise TtCondaError(f"{target}: there is no such file or folder", "Check the path.")
-        scene.targets.append(str(target))
-        if target.is_dir():
-            disk.read_into(scene, target)
-        elif target.suffix == ".whl":
-            wheel.read_into(scene, target, root, python)
-        elif disk.looks_like_object(target):
-            disk.read_file_into(scene, target)
-        else:
-            raise TtCondaError(
-                f"{target}: neither a wheel, a conda package, a folder nor a shared object",
-                "Name a .whl, .conda or .tar.bz2 file, a prefix, a folder, a channel, or --pid.",
-            )
+    root = next((str(t.resolve()) for t in targets if t.is_dir() and disk.is_prefix(t)), ROOT)
+    python = _python(targets)
+    try:
+        for target in targets:
+            scene.targets.append(str(target))
+            _read(scene, target, root, python, others)
+    except BaseException:
+        scene.close()
+        raise
     return scene
+
+
+def _read(
+    scene: Scene, target: Path, root: str, python: str, others: Callable[[], Sequence[str | Path]]
+) -> None:  # fmt: skip
+    if target.is_dir():
+        if channel.is_channel(target):
+            _read_channel(scene, target, others)
+        else:
+            disk.read_into(scene, target)
+    elif target.suffix == ".whl":
+        wheel.read_into(scene, target, root, python)
+    elif target.name.endswith(conda.ENDINGS):
+        conda.read_into(scene, target, root, python)
+    elif disk.looks_like_object(target):
+        disk.read_file_into(scene, target)
+    else:
+        raise TtCondaError(
+            f"{target}: neither a wheel, a conda package, a folder nor a shared object",
+            "Name a .whl, .conda or .tar.bz2 file, a prefix, a folder, a channel, or --pid.",
+        )
+
+
+def _read_channel(scene: Scene, folder: Path, others: Callable[[], Sequence[str | Path]]) -> None:
+    environments, broken = channel.environments(folder, ())
+    if broken:
+        environments, broken = channel.environments(folder, others())
+    for number, packages in enumerate(environments):
+        here = scene if number == 0 else scene.beside()
+        here.kind = "installed"
+        python = _python(packages)
+        for package in packages:
+            conda.read_into(here, package, ROOT, python)
+    for package in broken:  # what it needs is in no channel here: it is looked at alone
+        here = scene.beside()
+        here.kind = "files"
+        conda.read_into(here, package, ROOT, _python([package]))
 
 
 def _python(targets: Sequence[Path]) -> str:
@@ -55,6 +102,6 @@ def _python(targets: Sequence[Path]) -> str:
         if target.is_dir() and (found := disk.python_of(target)):
             return found
     for target in targets:
-        if match := _CPYTHON.search(target.name):
-            return f"{match[1]}.{match[2]}"
+        if match := _CPYTHON.search(target.name) or _CONDA_PYTHON.search(target.name):
+            return ".".join(part for part in match.groups() if part)
     return "3.12"

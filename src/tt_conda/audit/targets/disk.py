@@ -49,7 +49,7 @@ def read_into(scene: Scene, folder: Path) -> None:
         program = Path(top, "bin", "python")
         if program.exists():
             scene.program = str(program)
-    owners = _owners(Path(top))
+    owner_of = owners(Path(top))
     default = Path(top).name
     for base, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if name not in _CACHES)
@@ -57,7 +57,7 @@ def read_into(scene: Scene, folder: Path) -> None:
             if may_be_object(name):
                 path = f"{base}/{name}"
                 member = path[len(top) + 1 :]
-                _read(scene, path, owners.get(path, default), member, top)
+                _read(scene, path, owner_of.get(path, default), member, top)
 
 
 def read_file_into(scene: Scene, file: Path) -> None:
@@ -86,7 +86,7 @@ def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
 _DIST = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)\.dist-info$")
 
 
-def _owners(top: Path) -> dict[str, str]:
+def owners(top: Path) -> dict[str, str]:
     """Path → what brought it, by conda's records and by the RECORD files of wheels."""
     found: dict[str, str] = {}
     for record in sorted(top.glob("conda-meta/*.json")):

@@ -1,0 +1,74 @@
+"""A running process: what it has mapped (proc(5), maps), read from its files; nothing is asked of the process."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tt_conda.audit.scene import SYSTEM, Object, Scene
+from tt_conda.audit.targets import disk
+from tt_conda.audit.targets.candidates import HEAD, is_object, unreadable
+from tt_conda.elf import ElfError, read
+from tt_conda.errors import TtCondaError
+
+_SITE = re.compile(r"^(.*)/lib(?:64)?/python3\.\d+(?:/|$)")
+_DELETED = " (deleted)"
+
+
+def read_into(scene: Scene, pid: int) -> None:
+    """Read the shared objects that a process has mapped into a scene.
+
+    Raises:
+        TtCondaError: there is no such process, or it belongs to somebody else.
+    """
+    proc = Path("/proc", str(pid))
+    try:
+        lines = (proc / "maps").read_text(errors="surrogateescape").splitlines()
+        program = str((proc / "exe").readlink())
+    except FileNotFoundError:
+        raise TtCondaError(f"there is no process {pid}", "List yours: ps -u $USER") from None
+    except (PermissionError, ProcessLookupError) as error:
+        raise TtCondaError(
+            f"the process {pid} cannot be looked at: {error.strerror}", "It must be yours, and not ended."
+        ) from error
+    scene.kind = "process"
+    scene.program = program
+    top = str((proc / "root").readlink()) if os.access(proc / "root", os.R_OK) else "/"
+    base = "" if top == "/" else str(proc / "root")
+    files = dict.fromkeys(
+        fields[5] for line in lines if len(fields := line.split(None, 5)) == 6 and fields[5][0] == "/"
+    )
+    owners: dict[str, str] = {}
+    for prefix in sorted({found for file in files if (found := _environment(file, base))}):
+        scene.folders.append(prefix)
+        owners |= {path.removeprefix(base): owner for path, owner in disk.owners(Path(base + prefix)).items()}
+    for file in files:
+        _file(scene, file, base, owners)
+
+
+def _file(scene: Scene, file: str, base: str, owners: dict[str, str]) -> None:
+    owner = owners.get(file, SYSTEM)
+    member = next((file[len(f) + 1 :] for f in scene.folders if file.startswith(f + "/")), file)
+    path = Path(base + file)
+    try:
+        if file.endswith(_DELETED) and not path.exists():
+            if ".so" in file:
+                unreadable(scene, owner, member, "the process maps it, but the file was replaced or deleted since")
+            return
+        with path.open("rb") as opened:
+            head = opened.read(HEAD)
+        if is_object(head):
+            scene.add(Object(file, owner, member, path.stat().st_size, read(path), path.read_bytes))
+    except (ElfError, OSError) as error:
+        unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
+
+
+def _environment(file: str, base: str) -> str | None:
+    """The environment that a mapped file belongs to, by its Python's folder or conda's records."""
+    if match := _SITE.match(file):
+        return match[1] if match[1] not in ("/usr", "/usr/local", "") else None
+    for folder in Path(file).parents:
+        if str(folder) != "/" and Path(f"{base}{folder}", "conda-meta").is_dir():
+            return str(folder)
+    return None
