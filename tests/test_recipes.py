@@ -183,8 +183,11 @@ def test_host_requirements_cover_what_carving_finds(outputs: list[Output]) -> No
 # --- tt-conda's own ---
 
 
+CONDA_NAMES = {"isal": "python-isal"}
+
+
 def _conda_specs(dependencies: list[str]) -> dict[str, SpecifierSet]:
-    return {Requirement(text).name: Requirement(text).specifier for text in dependencies}
+    return {CONDA_NAMES.get(name := Requirement(text).name, name): Requirement(text).specifier for text in dependencies}
 
 
 def test_tt_conda_s_recipe_says_what_pyproject_says(outputs: list[Output], pyproject: dict[str, Any]) -> None:

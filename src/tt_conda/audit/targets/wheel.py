@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-import threading
+import struct
+import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
+from isal import isal_zlib
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from tt_conda.audit.scene import Baseline, Object, Scene
@@ -18,8 +23,10 @@ from tt_conda.elf import Elf, ElfError, read
 _DATA = re.compile(r"^[^/]+\.data/(platlib|purelib|scripts|data|headers)/(.*)$", re.S)
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
-_LIMIT = 8 << 30
-"""Bytes that a member may say it has: more is no library but a trap."""
+_IN_MEMORY = 64 << 20
+"""Bytes: larger members go through a temporary file."""
+_FIRST, _CHUNK = 4 << 10, 16 << 20
+"""Bytes that are decompressed to see what a member is, and then at a time."""
 
 
 def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
@@ -48,32 +55,24 @@ def _read_members(
     scene: Scene, file: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], place: tuple[str, str, str]
 ) -> None:
     owner, root, python = place
-    lock = threading.Lock()
+    descriptor = archive.fp.fileno() if archive.fp else -1
 
     def one(info: zipfile.ZipInfo) -> Elf | str | None:
         try:
-            content = _content(archive, info, lock)
-            if content is None:
-                return None
-            if isinstance(content, str):
-                return content
-            elf = read(Path(info.filename), content)
+            found = _object(archive, descriptor, info, scene)
         except (ElfError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-                ValueError) as error:  # fmt: skip
+                ValueError, struct.error) as error:  # fmt: skip
             return str(error).removeprefix(f"{info.filename}: ")
-        return elf if elf.is_dynamic else None
+        return found
 
-    with ThreadPoolExecutor(2) as pool:
-        for info, found in zip(members, pool.map(one, members), strict=True):
-            if isinstance(found, str):
-                unreadable(scene, owner, info.filename, found)
-            elif found is not None:
+    with ThreadPoolExecutor(2) as pool:  # decompressing releases the interpreter
+        for info, elf in zip(members, pool.map(one, members), strict=True):
+            if isinstance(elf, str):
+                unreadable(scene, owner, info.filename, elf)
+            elif elf is not None:
                 path = f"{root}/{_place(info.filename, python)}"
-                scene.add(
-                    Object(
-                        path, owner, info.filename, info.file_size, found, _Reader(file, info.filename), info.CRC, root
-                    )
-                )
+                again = _Reader(file, info.filename)
+                scene.add(Object(path, owner, info.filename, info.file_size, elf, again, info.CRC, root))
 
 
 class _Reader:
@@ -87,18 +86,60 @@ class _Reader:
             return archive.read(self.member)
 
 
-def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threading.Lock) -> bytes | str | None:
-    """A member that is an object; None for what is none, and a sentence for what should be one."""
-    if info.file_size > _LIMIT:
-        return f"it says it has {info.file_size} bytes"
-    with lock:
-        opened = archive.open(info)
-    with opened as member:
-        head = member.read(HEAD)
-        if not is_object(head):
-            name = info.filename.rpartition("/")[2]
-            return "it is called a shared object and is none" if promises_object(name, head) else None
-        return head + member.read()
+def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, scene: Scene) -> Elf | str | None:
+    """The facts of a member; None for what is no object, and a sentence for what should be one."""
+    chunks = _decompressed(archive, descriptor, info)
+    first = next(chunks, b"")
+    if not is_object(first[:HEAD]):
+        name = info.filename.rpartition("/")[2]
+        return "it is called a shared object and is none" if promises_object(name, first[:HEAD]) else None
+    if info.file_size > _IN_MEMORY:
+        with tempfile.NamedTemporaryFile(dir=scene.unpacked(), delete=False) as spilled:
+            crc = 0
+            for chunk in chain([first], chunks):
+                spilled.write(chunk)
+                crc = isal_zlib.crc32(chunk, crc)
+        elf = read(Path(spilled.name))
+    else:
+        content = first + b"".join(chunks)
+        crc = isal_zlib.crc32(content)
+        elf = read(Path(info.filename), content)
+    if crc != info.CRC:
+        return "its content does not have the checksum that the archive says"
+    return elf if elf.is_dynamic else None
+
+
+def _decompressed(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """A member's content, its beginning first (APPNOTE.TXT, 4.3.7 and 4.4.5).
+
+    Deflated members, which is all of them in practice, are decompressed by ISA-L, twice as fast as by zlib.
+    """
+    if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & 1:
+        with zipfile.ZipFile(archive.filename or "") as own, own.open(info) as member:
+            while chunk := member.read(_CHUNK):
+                yield chunk
+        return
+    header = os.pread(descriptor, 30, info.header_offset)
+    signature, name, extra = struct.unpack("<4s22xHH", header)
+    if signature != b"PK\3\4":
+        raise zipfile.BadZipFile("its header is not where the archive says")
+    at, end = info.header_offset + 30 + name + extra, info.header_offset + 30 + name + extra + info.compress_size
+    decompressor, total, limit = isal_zlib.decompressobj(-15), 0, _FIRST
+    while not decompressor.eof:
+        data = decompressor.unconsumed_tail
+        if not data:
+            data = os.pread(descriptor, min(limit, end - at), at)
+            at += len(data)
+        chunk = decompressor.decompress(data, limit)
+        if not chunk and not data and not decompressor.eof:
+            raise EOFError("it is cut")
+        limit = _CHUNK
+        total += len(chunk)
+        if total > info.file_size:
+            raise zipfile.BadZipFile("it is longer than the archive says")
+        yield chunk
+    if total != info.file_size:
+        raise EOFError("it is shorter than the archive says")
 
 
 def _place(member: str, python: str) -> str:
