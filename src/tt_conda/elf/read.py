@@ -31,6 +31,8 @@ DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_ST
 )
 DT_SONAME, DT_RPATH, DT_SYMBOLIC, DT_RUNPATH, DT_FLAGS = 14, 15, 16, 29, 30
 _DF_SYMBOLIC = 2
+_DT_FLAGS_1, _DF_1_NODEFLIB = 0x6FFFFFFB, 0x800
+_VER_FLG_WEAK, _HIDDEN = 2, 0x8000
 DT_VERSYM = 0x6FFFFFF0
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DT_GNU_HASH = 0x6FFFFEF5
@@ -79,6 +81,8 @@ class Symbols:
     """Undefined name → the version that it is wanted in; names without one are not listed."""
     given_versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Defined name → the versions that it is given in; names without one are not listed."""
+    old: frozenset[str] = frozenset()
+    """Defined for what asks for a version only: none of the name's versions is the default (``name@VERSION``)."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class Elf:
     """Library (as its NEEDED says it) → the versions that are wanted of it."""
     version_gives: tuple[str, ...]
     """The versions that it defines, its base version (its own name) excepted."""
+    weak_versions: frozenset[str]
+    """Those it can do without (VER_FLG_WEAK)."""
     version_offsets: dict[str, tuple[int, ...]] = field(repr=False)
     """Where in .dynstr the version table names each of these libraries; NEEDED may use another copy of the name."""
     entries: tuple[DynamicEntry, ...] = field(repr=False)
@@ -126,6 +132,11 @@ class Elf:
     def is_symbolic(self) -> bool:
         """Whether it prefers its own definitions (``-Bsymbolic``): nothing that comes before it replaces them."""
         return any(e.tag == DT_SYMBOLIC or (e.tag == DT_FLAGS and e.value & _DF_SYMBOLIC) for e in self.entries)
+
+    @property
+    def avoids_default(self) -> bool:
+        """Whether what it needs is not looked for in the machine's default folders (``-z nodefaultlib``)."""
+        return any(e.tag == _DT_FLAGS_1 and e.value & _DF_1_NODEFLIB for e in self.entries)
 
     @cached_property
     def symbols(self) -> Symbols:
@@ -226,9 +237,11 @@ class _Image:
                 interpreter = self.string(s.offset, min(s.offset + s.file_size, len(self.data)))
         versions: dict[str, tuple[str, ...]] = {}
         version_offsets: dict[str, tuple[int, ...]] = {}
+        weak: set[str] = set()
         for at, found in self._version_needs(values, segments):
             name = text(at)
-            versions[name] = versions.get(name, ()) + tuple(text(version) for _, version in found)
+            versions[name] = versions.get(name, ()) + tuple(text(version) for _, _, version in found)
+            weak.update(text(version) for flags, _, version in found if flags & _VER_FLG_WEAK)
             version_offsets[name] = (*version_offsets.get(name, ()), at)
         return Elf(
             path=self.path,
@@ -242,6 +255,7 @@ class _Image:
             build_id=self._build_id(segments),
             version_needs=versions,
             version_gives=tuple(text(at) for _, at in self._version_gives(values, segments)),
+            weak_versions=frozenset(weak),
             version_offsets=version_offsets,
             entries=tuple(entries),
             strtab=table,
@@ -287,14 +301,17 @@ class _Image:
 
     def _version_needs(
         self, values: dict[int, int], segments: list[Segment]
-    ) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
-        """The name of a library, and index and name of each version that is needed of it; names are .dynstr offsets."""
+    ) -> Iterator[tuple[int, tuple[tuple[int, int, int], ...]]]:
+        """The name of a library, and flags, index and name of each version that is needed of it.
+
+        Names are .dynstr offsets.
+        """
         if DT_VERNEED not in values:
             return
         start = self.to_offset(values[DT_VERNEED], segments)
         for offset in self._chain(start, values.get(DT_VERNEEDNUM, 0), 16):
             _, count, name, aux = self.unpack("<HHII", offset)
-            yield name, tuple(self.unpack("<HI", at + 6) for at in self._chain(offset + aux, count, 16))  # type: ignore[misc]
+            yield name, tuple(self.unpack("<HHI", at + 4) for at in self._chain(offset + aux, count, 16))  # type: ignore[misc]
 
     def _version_definitions(self, values: dict[int, int], segments: list[Segment]) -> Iterator[int]:
         if DT_VERDEF not in values:
@@ -328,7 +345,7 @@ class _Image:
         raw = bytes(self.data[base : base + size])
         text = raw.decode("latin-1")  # one character per byte; names that are not ASCII are decoded below
         plain = raw.isascii()
-        versions = self._symbol_versions(values, segments, len(table) // 24, text)
+        indices, versions = self._symbol_versions(values, segments, len(table) // 24, text)
         view = memoryview(table)
         defined: list[str] = []
         undefined: list[str] = []
@@ -337,12 +354,14 @@ class _Image:
         protected: list[str] = []
         wanted: dict[str, str] = {}
         given: dict[str, tuple[str, ...]] = {}
+        old: set[str] = set()
+        default: set[str] = set()
         find = text.find
         rows = zip(
             view.cast("I")[::6].tolist(), table[4::24], table[5::24], view.cast("H")[3::12].tolist(), versions,
-            strict=True,
+            indices, strict=True,
         )  # fmt: skip
-        for at, info, other, section, version in rows:
+        for at, info, other, section, version, index in rows:
             if not at or info < 16:  # no name, or STB_LOCAL
                 continue
             end = find("\0", at)
@@ -355,6 +374,7 @@ class _Image:
                 defined.append(name)
                 if version:
                     given[name] = (*given.get(name, ()), version)
+                    (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, serves always
                 if other & 3 == 3:  # STV_PROTECTED
                     protected.append(name)
             else:
@@ -365,31 +385,32 @@ class _Image:
                 (weak if info >> 4 == 2 else unique).append(name)  # STB_WEAK, else STB_GNU_UNIQUE
         return Symbols(
             frozenset(defined), frozenset(undefined), frozenset(weak), frozenset(unique), frozenset(protected),
-            wanted, given,
+            wanted, given, frozenset(old - default),
         )  # fmt: skip
 
     def _symbol_versions(
         self, values: dict[int, int], segments: list[Segment], count: int, text: str
-    ) -> Iterable[str | None]:
-        """The version of each symbol (gABI extension: .gnu.version), None where it has none."""
+    ) -> tuple[Iterable[int], Iterable[str | None]]:
+        """The index (.gnu.version) and the version of each symbol, None where it has none."""
         names: dict[int, str] = {}
-        offsets = [pair for _, found in self._version_needs(values, segments) for pair in found]
+        offsets = [(index, at) for _, found in self._version_needs(values, segments) for _, index, at in found]
         for index, at in [*offsets, *self._version_gives(values, segments)]:
             end = text.find("\0", at)
             if end < 0:
                 raise ElfError(f"{self.path}: a version's name, at byte {at} of .dynstr, has no end")
             names[index & 0x7FFF] = text[at:end]
         if DT_VERSYM not in values or not names:
-            return repeat(None, count)
+            return repeat(0, count), repeat(None, count)
         table = self.table(values[DT_VERSYM], 2 * count, segments)
-        return [names.get(index & 0x7FFF) for index in memoryview(table).cast("H").tolist()]
+        indices = memoryview(table).cast("H").tolist()
+        return indices, [names.get(index & 0x7FFF) for index in indices]
 
     def references(self, elf: Elf) -> References:
         values = {entry.tag: entry.value for entry in elf.entries}
         _, _, segments = self.segments()
         names = {entry.value for entry in elf.entries if entry.tag in _NAMES}
         for name, versions in self._version_needs(values, segments):
-            names.update((name, *(at for _, at in versions)))
+            names.update((name, *(at for _, _, at in versions)))
         names.update(self._version_definitions(values, segments))
         symbols = {row[0] for row in struct.iter_unpack("<I20x", self._symbol_table(values, segments))}
         return References(frozenset(symbols), frozenset(names))
@@ -421,19 +442,20 @@ class _Image:
         return count
 
 
-def read(path: Path, content: bytes | None = None) -> Elf:
+def read(path: Path, content: bytes | None = None, *, symbols: bool = False) -> Elf:
     """Read the facts of one ELF file.
 
     Args:
         path: the file, or the name that messages give to ``content``.
         content: the file's bytes, where it is not on disk; its symbols are then read at once.
+        symbols: read them at once in any case, so that nothing is raised later.
 
     Raises:
         ElfError: it is not a 64-bit little-endian ELF file, or it is truncated or inconsistent.
     """
     with _Image(path, content) as image:
         elf = image.facts()
-        if content is not None:
+        if symbols or content is not None:
             elf.__dict__["symbols"] = image.symbols(elf)
         return elf
 
