@@ -17,12 +17,16 @@ from typing import Literal
 
 from tt_conda.audit.loader import Closure, Loaded, System, closure, this_system
 from tt_conda.elf import Elf, ElfError, plain_soname, read
+from tt_conda.elf.read import MACHINES
 
 ROOT = "/prefix"
 """Where targets that are not installed would be: the folder that stands for the environment."""
 
 SYSTEM = "the system"
 """The owner of what lies outside of every target."""
+
+_NOWHERE = "\0"
+"""In place of a folder that is not there."""
 
 
 @dataclass(eq=False)
@@ -49,6 +53,15 @@ class Object:
     def identity(self) -> tuple[int, int]:
         """Size and CRC-32: equal for equal content. Reads the file where no archive has said it."""
         return self.size, zlib.crc32(self.content()) if self.crc is None else self.crc
+
+    @cached_property
+    def file(self) -> tuple[int, int] | str:
+        """What the linker knows a file by, whatever its name: device and inode; the path of what is not on disk."""
+        try:
+            found = os.stat(self.path)  # noqa: PTH116
+        except OSError:
+            return self.path
+        return found.st_dev, found.st_ino
 
     @property
     def name(self) -> str:
@@ -170,26 +183,87 @@ class Scene:
         return hit
 
     def _look(self, path: str) -> Object | None:
-        folder, _, name = path.rpartition("/")
-        real = f"{self._folder(folder)}/{name}"
+        folder, name = self._located(path)
+        real = f"{folder}/{name}"
         if (hit := self.objects.get(real)) is not None:
             return hit
         if self.links and (linked := self._resolve(real)) != real:
             return self.find(linked)
+        if name not in self._names(folder):
+            return None
         real = os.path.realpath(real)
         if (hit := self.objects.get(real)) is not None or real in self._system_objects:
             return hit or self._system_objects[real]
         self._system_objects[real] = outside = on_disk(Path(real), SYSTEM, real)
         return outside
 
+    def ends_search(self, path: str) -> bool:
+        """Whether the linker stops at a file that is no object: text, or cut (elf/dl-load.c, open_verify).
+
+        It passes over objects of other machines, and over what it cannot open.
+        """
+        folder, name = self._located(path)
+        if name not in self._names(folder) or self.find(path) is not None:
+            return False
+        try:
+            with Path(folder, name).open("rb") as file:
+                head = file.read(20)
+        except OSError:
+            return False
+        return head[:4] != b"\x7fELF" or (
+            head[4:6] == b"\x02\x01" and int.from_bytes(head[18:20], "little") in MACHINES
+        )
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is such a folder, on disk or in a target."""
+        return self._folder(path) != _NOWHERE
+
+    def _located(self, path: str) -> tuple[str, str]:
+        folder, _, name = path.rpartition("/")
+        return self._folder(folder), name
+
     def _folder(self, folder: str) -> str:
         """A folder without links in it; ``..`` goes up from where a link leads, as in the kernel."""
         if folder not in self._folders:
-            on_disk = folder and os.path.isdir(folder)  # noqa: PTH112  (asked for every folder of every search)
-            self._folders[folder] = (
-                os.path.realpath(folder) if on_disk else self._resolve(posixpath.normpath(folder or "/"))
-            )
+            self._folders[folder] = os.path.realpath(folder) if os.path.isdir(folder or "/") else self._walk(folder)  # noqa: PTH112
         return self._folders[folder]
+
+    def _walk(self, folder: str) -> str:
+        at = ""
+        for part in folder.split("/"):
+            if part == "..":
+                at = at.rpartition("/")[0]
+            elif part not in ("", "."):
+                at = self._resolve(f"{at}/{part}")
+                if at not in self._folders_of_targets and not os.path.isdir(at):  # noqa: PTH112
+                    return _NOWHERE
+                if at not in self._folders_of_targets:
+                    at = os.path.realpath(at)
+        return at
+
+    @cached_property
+    def _folders_of_targets(self) -> frozenset[str]:
+        """Every folder in which an object or a link is, and those above it."""
+        found: set[str] = set()
+        for path in [*self.objects, *self.links]:
+            folder = path.rpartition("/")[0]
+            while folder and folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+        return frozenset(found)
+
+    def _names(self, folder: str) -> frozenset[str]:
+        """What is in a folder on disk."""
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder or "/"))  # noqa: PTH208
+            except (OSError, ValueError):
+                self._listed[folder] = frozenset()
+        return self._listed[folder]
+
+    @cached_property
+    def _listed(self) -> dict[str, frozenset[str]]:
+        return {}
 
     def _resolve(self, path: str) -> str:
         """Follow the scene's own links, in any component."""
@@ -271,7 +345,7 @@ class Scene:
 def on_disk(path: Path, owner: str, member: str, folder: str = "") -> Object | None:
     """The object in a file; None where it is none that can be read."""
     try:
-        elf = read(path)
+        elf = read(path, symbols=True)
         return Object(str(path), owner, member, path.stat().st_size, elf, path.read_bytes, folder=folder)
     except (ElfError, OSError):
         return None

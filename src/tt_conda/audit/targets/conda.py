@@ -77,7 +77,7 @@ def _file(scene: Scene, folder: Path, path: str, place: tuple[str, str, str]) ->
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
             head = file.read(HEAD)
         if is_object(head):
-            elf = read(Path(path))
+            elf = read(Path(path), symbols=True)
             if elf.is_dynamic:
                 size = os.stat(path).st_size  # noqa: PTH116
                 scene.add(Object(installed, owner, member, size, elf, Path(path).read_bytes, folder=root))

@@ -74,7 +74,7 @@ def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (thousands of files)
             head = file.read(HEAD)
         if is_object(head):
-            elf = read(Path(path))
+            elf = read(Path(path), symbols=True)
             if elf.is_dynamic:
                 scene.add(Object(path, owner, member, os.stat(path).st_size, elf, Path(path).read_bytes, folder=top))  # noqa: PTH116
         elif promises_object(path.rpartition("/")[2], head):

@@ -59,7 +59,7 @@ def _file(scene: Scene, file: str, base: str, owners: dict[str, str]) -> None:
         with path.open("rb") as opened:
             head = opened.read(HEAD)
         if is_object(head):
-            scene.add(Object(file, owner, member, path.stat().st_size, read(path), path.read_bytes))
+            scene.add(Object(file, owner, member, path.stat().st_size, read(path, symbols=True), path.read_bytes))
     except (ElfError, OSError) as error:
         unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
 

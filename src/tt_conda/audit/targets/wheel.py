@@ -23,6 +23,11 @@ from tt_conda.elf import Elf, ElfError, read
 _DATA = re.compile(r"^[^/]+\.data/(platlib|purelib|scripts|data|headers)/(.*)$", re.S)
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, isal_zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError,
+)  # fmt: skip
+"""What damaged archives end in."""
 _IN_MEMORY = 64 << 20
 """Bytes: larger members go through a temporary file."""
 _FIRST, _CHUNK = 4 << 10, 16 << 20
@@ -45,7 +50,7 @@ def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
         with zipfile.ZipFile(file) as archive:
             members = [info for info in archive.infolist() if not info.is_dir() and may_be_object(info.filename)]
             _read_members(scene, file, archive, members, (owner, root, python))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError) as error:
+    except (OSError, *_DAMAGED) as error:
         unreadable(scene, owner, file.name, f"not a readable wheel ({error}), perhaps truncated")
     if glibc := _glibc(file.name):
         scene.baselines.append(Baseline(owner, glibc, "the platform tag in its file name"))
@@ -60,8 +65,7 @@ def _read_members(
     def one(info: zipfile.ZipInfo) -> Elf | str | None:
         try:
             found = _object(archive, descriptor, info, scene)
-        except (ElfError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-                ValueError, struct.error) as error:  # fmt: skip
+        except (ElfError, OSError, *_DAMAGED) as error:
             return str(error).removeprefix(f"{info.filename}: ")
         return found
 
@@ -99,7 +103,7 @@ def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, sc
             for chunk in chain([first], chunks):
                 spilled.write(chunk)
                 crc = isal_zlib.crc32(chunk, crc)
-        elf = read(Path(spilled.name))
+        elf = read(Path(spilled.name), symbols=True)
     else:
         content = first + b"".join(chunks)
         crc = isal_zlib.crc32(content)

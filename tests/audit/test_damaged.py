@@ -1,0 +1,62 @@
+"""Damaged files: 10,000 of them, made from real ones. Each is named or audited, nothing crashes, hangs or swells."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from published import PROJECT
+from tt_conda.inputs.lock import load
+from tt_conda.inputs.wheels import fetch_wheel
+from tt_conda.inputs.zip import unpack_wheel
+from tt_conda.seed.assemble import ensure_channel
+
+FUZZ = Path(__file__).with_name("fuzz.py")
+GIGABYTE = 1_000_000_000
+
+
+def wheel(name: str) -> Path:
+    """A small wheel of the embedded channel."""
+    pins = load(PROJECT / "src/tt_conda/seed/seed.lock").wheel
+    (pin,) = (pin for pin in pins if pin.name == name and pin.python == "3.12")
+    return fetch_wheel(pin)
+
+
+def fuzz(folder: Path, seed: int, count: int, sources: list[Path]) -> dict[str, int]:
+    command = [sys.executable, str(FUZZ), str(folder / "work"), str(seed), str(count), *map(str, sources)]
+    (folder / "work").mkdir()
+    environ = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["bytes"] < GIGABYTE
+    counts: dict[str, int] = told["told"]
+    assert sum(counts.values()) == count
+    return counts
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_damaged_objects(seed: int, tmp_path: Path) -> None:
+    sources = []
+    for name in ("isal", "kiwisolver", "pyyaml"):
+        unpack_wheel(wheel(name), tmp_path / name)
+        sources += sorted((tmp_path / name).rglob("*.so"))
+    assert len(sources) >= 4
+    counts = fuzz(tmp_path, seed, 4500, sources)
+    assert counts["unreadable"] > 1000
+    assert counts["audited"] > 1000
+
+
+@pytest.mark.parametrize("kind", ["whl", "conda"])
+def test_damaged_archives(kind: str, tmp_path: Path) -> None:
+    sources = [wheel("isal")]
+    if kind == "conda":
+        channel = ensure_channel()
+        sources = [next(channel.glob(f"linux-64/{name}-*.conda")) for name in ("libuuid", "libmd")]
+    counts = fuzz(tmp_path, 3, 500, sources)
+    assert counts["unreadable"] > 100
