@@ -2,9 +2,10 @@
 
 The rules are glibc's (ld.so(8); elf/dl-load.c): a name that is already loaded is used again; else it is looked for in
 the DT_RPATH of the object that needs it and of those that loaded that one, unless it has a DT_RUNPATH; then in
-LD_LIBRARY_PATH; in its own DT_RUNPATH, which serves no one else; in ld.so.cache; in the default folders.
-``$ORIGIN`` is the folder of the name under which an object was found, links not followed; a file that is loaded
-already, by whatever name, is not loaded again.
+LD_LIBRARY_PATH; in its own DT_RUNPATH, which serves no one else; in ld.so.cache; in the default folders. In each folder
+the subfolders for this processor come first (``glibc-hwcaps/x86-64-v3``). ``$ORIGIN`` is the folder of the name under
+which an object was found, links not followed; a file that is loaded already, by whatever name, is not loaded again. A
+library for another machine is passed over; at a file that is no library the search ends.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import posixpath
 import re
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 How = Literal["start", "path", "loaded", "once", "RPATH", "LD_LIBRARY_PATH", "RUNPATH", "ld.so.cache", "default"]
 
 _CACHE_TAGS = {"x86_64": "x86-64", "aarch64": "AArch64"}
+_LINKERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+_LEVEL = re.compile(r'hwcap: "([^"]+)"')
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)\b)")
 
 
@@ -37,6 +41,12 @@ class Files(Protocol):
 
     def substitute(self, name: str) -> Object | None:
         """The object that stands for a NEEDED name before any search; usually none."""
+
+    def ends_search(self, path: str) -> bool:
+        """Whether a file at ``path``, where no object is, is one that the linker does not pass over."""
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is such a folder."""
 
 
 @dataclass(eq=False)
@@ -52,9 +62,9 @@ class Loaded:
 
     @property
     def names(self) -> set[str]:
-        """What a NEEDED must say to be satisfied by it."""
+        """What a NEEDED must say to be satisfied by it, besides the names by which it was asked for before."""
         soname = self.object.elf.soname
-        return {posixpath.basename(self.path), *([soname] if soname else [])}
+        return {self.path, *([soname] if soname else [])}
 
 
 @dataclass
@@ -66,6 +76,8 @@ class Closure:
     """NEEDED name, and the object that has it."""
     resolved: dict[tuple[Loaded, str], Loaded] = field(default_factory=dict)
     """(needer, NEEDED name) → what satisfies it: the edges."""
+    by_name: dict[str, Loaded] = field(default_factory=dict)
+    """Every name in the process, what was loaded before included; version tables refer to libraries by these."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +89,68 @@ class System:
     default: tuple[str, ...] = ()
     library_path: tuple[str, ...] = ()
     """LD_LIBRARY_PATH."""
+    subfolders: tuple[str, ...] = ()
+    """What is looked into first in each folder, for this processor: ``glibc-hwcaps/x86-64-v3``."""
+    lib: str = "lib64"
+    """What ``$LIB`` stands for; Debian's linker has another idea of it."""
+    platform: str = platform.machine()
+    """What ``$PLATFORM`` stands for."""
+    working_folder: str = ""
+    """Where relative and empty entries of a search path lead; not known before the program runs."""
 
 
 @lru_cache
 def this_system() -> System:
-    """This machine's cache and default folders; LD_LIBRARY_PATH is not read from it."""
-    multiarch = f"{platform.machine()}-linux-gnu"
-    folders = [f"/lib/{multiarch}", f"/usr/lib/{multiarch}", "/lib64", "/usr/lib64", "/lib", "/usr/lib"]
+    """This machine's linker: what it says of itself (glibc 2.33 and newer), else what is usual; and its cache.
+
+    LD_LIBRARY_PATH is not taken from this process.
+    """
+    machine = platform.machine()
+    told = _diagnostics(f"/{'lib64' if machine == 'x86_64' else 'lib'}/{_LINKERS.get(machine, '?')}")
+    folders = [value.rstrip("/") for name, value in told.items() if name.startswith("path.system_dirs")]
+    multiarch = f"lib/{machine}-linux-gnu"
+    lib = told.get("dl_dst_lib", multiarch if Path("/", multiarch).is_dir() else "lib64")
+    usual = dict.fromkeys([f"/{lib}", f"/usr/{lib}", "/lib64", "/usr/lib64", "/lib", "/usr/lib"])
+    levels = told.get("dl_hwcaps_subdirs", "").split(":")
+    active = int(told.get("dl_hwcaps_subdirs_active", "0"), 16)
+    subfolders = [f"glibc-hwcaps/{level}" for at, level in enumerate(levels) if level and active >> at & 1]
+    return System(
+        _cache(machine, [folder.rpartition("/")[2] for folder in subfolders]),
+        tuple(folder for folder in folders or usual if Path(folder).is_dir()),
+        subfolders=tuple(subfolders), lib=lib, platform=told.get("dl_platform", machine),
+    )  # fmt: skip
+
+
+def _diagnostics(linker: str) -> dict[str, str]:
+    """``ld.so --list-diagnostics``: names and values."""
+    try:
+        done = subprocess.run([linker, "--list-diagnostics"], capture_output=True, text=True, check=False)
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in done.stdout.splitlines())
+    return {name: value.strip('"') for name, equals, value in pairs if equals}
+
+
+def _cache(machine: str, levels: Sequence[str]) -> dict[str, str]:
+    """ld.so.cache as ``ldconfig -p`` lists it; of a library in several versions, the one for this processor."""
     program = next((p for p in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if Path(p).exists()), "ldconfig")
-    cache: dict[str, str] = {}
     try:
         listed = subprocess.run([program, "-p"], capture_output=True, text=True, check=False).stdout
     except OSError:
-        listed = ""
+        return {}
+    best: dict[str, tuple[int, str]] = {}
     for line in listed.splitlines()[1:]:
-        name, _, path = line.strip().partition(" => ")
-        if path and _CACHE_TAGS.get(platform.machine(), "?") in name:
-            cache.setdefault(name.split(" ")[0], path)
-    return System(cache, tuple(folder for folder in folders if Path(folder).is_dir()))
+        text, _, path = line.strip().partition(" => ")
+        name, _, tags = text.partition(" ")
+        if not path or _CACHE_TAGS.get(machine, "?") not in tags:
+            continue
+        level = _LEVEL.search(tags)
+        if level and level[1] not in levels:
+            continue
+        rank = levels.index(level[1]) if level else len(levels)
+        if name not in best or rank < best[name][0]:
+            best[name] = rank, path
+    return {name: path for name, (_, path) in best.items()}
 
 
 def closure(start: Object, system: System, files: Files, *, host: Sequence[Loaded] = ()) -> Closure:
@@ -108,14 +164,18 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
             An unreadable dependency counts as missing, as for the linker.
     """
     found = Closure()
-    first = Loaded(start.path, start, "start", host[0] if host else None)
-    by_name: dict[str, Loaded] = {name: item for item in reversed(host) for name in item.names}
-    by_object: dict[Object, Loaded] = {item.object: item for item in reversed(host)}
+    first = Loaded(start.path, start, "start", _caller(host))
     program = host[0] if host else first
+    by_file = {item.object.file: item for item in reversed(host)} | {start.file: first}
+    by_name = found.by_name
+    for item in [*host, *([] if host else _interpreter(first, files)), first]:
+        by_name |= {name: item for name in item.names if name not in by_name}
+        by_file.setdefault(item.object.file, item)
+        if item.how not in ("start", "path"):
+            by_name.setdefault(posixpath.basename(item.path), item)  # NEEDED said this name
     found.loaded.append(first)
-    by_name |= dict.fromkeys(first.names, first)
-    by_object[start] = first
     queue = deque([first])
+    listed = {first, *host}
     while queue:
         item = queue.popleft()
         for name in item.object.elf.needed:
@@ -125,29 +185,41 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
                 if hit is None:
                     found.missing.append((name, item))
                     continue
-                known = by_object.get(hit.object)
-                if known is None:
-                    known = by_object[hit.object] = hit
-                    found.loaded.append(hit)
-                    queue.append(hit)
+                known = by_file.setdefault(hit.object.file, hit)
                 for each in (name, *known.names):
                     by_name.setdefault(each, known)
+            if known not in listed:
+                listed.add(known)
+                found.loaded.append(known)
+                queue.append(known)
             found.resolved[item, name] = known
     return found
+
+
+def _caller(host: Sequence[Loaded]) -> Loaded | None:
+    """What calls dlopen, whose RPATH is asked too: the Python library, else the program."""
+    return next((item for item in host if item.object.name.startswith("libpython")), host[0] if host else None)
+
+
+def _interpreter(program: Loaded, files: Files) -> list[Loaded]:
+    """The linker itself, which is in the process before anything else."""
+    path = program.object.elf.interpreter
+    linker = files.find(path) if path else None
+    return [Loaded(path, linker, "start", program)] if path and linker else []
 
 
 def search_folders(needer: Loaded, program: Loaded, system: System) -> list[tuple[How, str]]:
     """The folders in which the names that ``needer`` needs are looked for, in order, before the machine's own."""
     places: list[tuple[How, str]] = []
     if needer.object.elf.runpath is None:
-        chain = _chain(needer)
-        if program not in chain:
-            chain.append(program)
-        for owner in chain:
+        owners = _chain(needer)
+        if program not in owners:
+            owners.append(program)
+        for owner in owners:
             if owner.object.elf.runpath is None:
-                places += [("RPATH", folder) for folder in expanded(owner.object.elf.rpath, owner.path)]
+                places += [("RPATH", folder) for folder in expanded(owner.object.elf.rpath, owner.path, system)]
     places += [("LD_LIBRARY_PATH", folder) for folder in system.library_path]
-    places += [("RUNPATH", folder) for folder in expanded(needer.object.elf.runpath, needer.path)]
+    places += [("RUNPATH", folder) for folder in expanded(needer.object.elf.runpath, needer.path, system)]
     return places
 
 
@@ -155,46 +227,65 @@ def _find(name: str, needer: Loaded, program: Loaded, system: System, files: Fil
     if (only := files.substitute(name)) is not None:
         return Loaded(only.path, only, "once", needer)
     if "/" in name:
-        return _open(_expand(name, needer.path), needer, "path", files)
-    for how, folder in search_folders(needer, program, system):
-        if hit := _open(f"{folder}/{name}", needer, how, files):
+        path = _absolute(_expand(name, needer.path, system), system)
+        return _open(path, needer, "path", files) if path else None
+    folders = search_folders(needer, program, system)
+    cached = system.cache.get(name)
+    default: Sequence[str] = system.default
+    if needer.object.elf.avoids_default:
+        if cached and posixpath.dirname(cached) in default:
+            cached = None
+        default = ()
+    from_cache: list[tuple[How, str]] = [("ld.so.cache", cached)] if cached else []
+    last: list[tuple[How, str]] = [("default", each) for each in default]
+    for how, path in chain(_paths(name, folders, system, files), from_cache, _paths(name, last, system, files)):
+        if hit := _open(path, needer, how, files):
             return hit
-    if (cached := system.cache.get(name)) and (hit := _open(cached, needer, "ld.so.cache", files)):
-        return hit
-    for folder in system.default:
-        if hit := _open(f"{folder}/{name}", needer, "default", files):
-            return hit
+        if files.ends_search(path):
+            return None
     return None
 
 
+def _paths(name: str, folders: Sequence[tuple[How, str]], system: System, files: Files) -> Iterator[tuple[How, str]]:
+    """Where a name is looked for, in order (elf/dl-load.c, open_path)."""
+    for how, folder in folders:
+        for subfolder in system.subfolders:
+            if files.is_folder(f"{folder}/{subfolder}"):
+                yield how, f"{folder}/{subfolder}/{name}"
+        yield how, f"{folder}/{name}"
+
+
 def _chain(item: Loaded) -> list[Loaded]:
-    chain: list[Loaded] = []
+    found: list[Loaded] = []
     link: Loaded | None = item
     while link is not None:
-        chain.append(link)
+        found.append(link)
         link = link.loader
-    return chain
+    return found
 
 
-def expanded(search: str | None, path: str) -> list[str]:
-    """The folders of an RPATH or RUNPATH, for an object that was found under ``path``."""
+def expanded(search: str | None, path: str, system: System) -> list[str]:
+    """The folders of an RPATH or RUNPATH, for an object that was found under ``path``.
+
+    Empty entries stand for the working folder, relative ones are below it: where it is not known they lead nowhere.
+    """
     if not search:
         return []
-    return [_expand(part, path) or "." for part in search.split(":")]
+    parts = (_absolute(_expand(part, path, system) or ".", system) for part in search.split(":"))
+    return [part for part in parts if part]
 
 
-def _expand(text: str, path: str) -> str:
+def _absolute(path: str, system: System) -> str:
+    if path.startswith("/") or not system.working_folder:
+        return path if path.startswith("/") else ""
+    return f"{system.working_folder}/{path}"
+
+
+def _expand(text: str, path: str, system: System) -> str:
     if "$" not in text:
         return text
-    values = {"ORIGIN": posixpath.dirname(path), "LIB": _lib(), "PLATFORM": platform.machine()}
+    values = {"ORIGIN": posixpath.dirname(path), "LIB": system.lib, "PLATFORM": system.platform}
     return _TOKEN.sub(lambda match: values[match[1] or match[2]], text)
-
-
-@lru_cache
-def _lib() -> str:
-    """What $LIB stands for: Debian's linker has another idea of it."""
-    multiarch = f"lib/{platform.machine()}-linux-gnu"
-    return multiarch if Path("/", multiarch).is_dir() else "lib64"
 
 
 def _open(path: str, needer: Loaded, how: How, files: Files) -> Loaded | None:

@@ -1,0 +1,139 @@
+"""Which symbols of an object nothing in its closure provides, and which versions, by the dynamic linker's rules.
+
+The rules are glibc's: elf/dl-version.c (match_symbol: every version that an object needs of a library must be defined
+there, before any symbol is looked up) and elf/dl-lookup.c (do_lookup_x, check_match: a symbol is taken from the first
+object in scope that has it in the wanted version). The scope of an object that dlopen brings in is what the program
+started with, then the closure of what was opened. Whether there is *some* provider does not depend on the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tt_conda.audit.loader import Closure, Loaded
+from tt_conda.audit.scene import Object, Scene
+
+
+@dataclass(frozen=True)
+class MissingVersion:
+    """A version that an object needs, and that its library does not define."""
+
+    version: str
+    library: str
+    """As the version table says it."""
+    needer: Loaded
+    provider: Loaded | None
+    """None: nothing in the process has the library's name. The linker ends the process at that (an assertion)."""
+
+
+def missing_versions(closure: Closure) -> list[MissingVersion]:
+    """The versions that keep a closure from loading, in the order of loading.
+
+    Weakly needed ones are none, nor are those of libraries without any versions, nor of libraries that are missing.
+    """
+    absent = {name for name, _ in closure.missing}
+    found = []
+    for item in closure.loaded:
+        elf = item.object.elf
+        for library, versions in elf.version_needs.items():
+            provider = closure.by_name.get(library)
+            if provider is None:
+                if library not in absent:
+                    found.append(MissingVersion(versions[0] if versions else "", library, item, None))
+                continue
+            given = provider.object.elf.version_gives
+            if given:
+                lacking = [v for v in versions if v not in given and v not in elf.weak_versions]
+                found += [MissingVersion(version, library, item, provider) for version in lacking]
+    return found
+
+
+@dataclass(frozen=True)
+class _Wants:
+    """What an object must get: names that are wanted in any version, and ``name@version``."""
+
+    plain: frozenset[str]
+    versioned: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Gives:
+    plain: frozenset[str]
+    versioned: frozenset[str]
+
+
+@dataclass
+class Resolver:
+    """Looks symbols up in closures of one scene, and remembers what once sufficed."""
+
+    scene: Scene
+    _wants: dict[Object, _Wants] = field(default_factory=dict)
+    _gives: dict[Object, _Gives] = field(default_factory=dict)
+    _enough: dict[Object, list[frozenset[Object]]] = field(default_factory=dict)
+
+    def unresolved(self, closure: Closure) -> dict[Object, frozenset[str]]:
+        """The strong undefined symbols that have no provider, by the object that wants them.
+
+        What Python provides counts as provided where the scene has no Python; so does everything where the symbol
+        table of a provider cannot be read.
+        """
+        program = closure.loaded[0].object.is_program
+        host: Sequence[Loaded] = [] if program else self.scene.host
+        scope = list(dict.fromkeys(item.object for item in (*host, *closure.loaded)))
+        members = frozenset(scope)
+        found: dict[Object, frozenset[str]] = {}
+        for item in closure.loaded:
+            if any(enough <= members for enough in self._enough.get(item.object, ())):
+                continue
+            if item.object in self.scene.host_objects and not program:
+                continue  # it was linked when the process started
+            if left := self._look_up(item.object, scope):
+                found[item.object] = left
+        return found
+
+    def _look_up(self, start: Object, scope: Iterable[Object]) -> frozenset[str]:
+        wants = self.wants(start)
+        plain, versioned = wants.plain, wants.versioned
+        used: list[Object] = []
+        for provider in scope:
+            if not plain and not versioned:
+                break
+            gives = self.gives(provider)
+            left, left_versioned = plain - gives.plain, versioned - gives.versioned
+            if left_versioned and (bare := self._bare(provider)):
+                left_versioned = frozenset(w for w in left_versioned if w.partition("@")[0] not in bare)
+            if len(left) < len(plain) or len(left_versioned) < len(versioned):
+                used.append(provider)
+                plain, versioned = left, left_versioned
+        if not self.scene.program:
+            plain = frozenset(name for name in plain if not name.startswith(("Py", "_Py")))
+        missing = plain | {want.partition("@")[0] for want in versioned}
+        if not missing:
+            self._enough.setdefault(start, []).append(frozenset(used))
+        return missing
+
+    def wants(self, item: Object) -> _Wants:
+        """What ``item`` cannot do without."""
+        if item not in self._wants:
+            symbols = item.elf.symbols
+            strong = symbols.undefined - symbols.weak
+            versions = symbols.wanted_versions
+            versioned = strong & versions.keys() if versions else frozenset()
+            self._wants[item] = _Wants(strong - versioned, frozenset(f"{name}@{versions[name]}" for name in versioned))
+        return self._wants[item]
+
+    def gives(self, item: Object) -> _Gives:
+        """What ``item`` has for others: names for whoever asks for no version, and ``name@version``."""
+        if item not in self._gives:
+            symbols = item.elf.symbols
+            self._gives[item] = _Gives(
+                symbols.defined - symbols.old if symbols.old else symbols.defined,
+                frozenset(f"{name}@{each}" for name, versions in symbols.given_versions.items() for each in versions),
+            )
+        return self._gives[item]
+
+    def _bare(self, item: Object) -> frozenset[str]:
+        """The names that serve every version: all of an object that knows none, else those in its base version."""
+        symbols = item.elf.symbols
+        return symbols.defined - symbols.given_versions.keys() if symbols.given_versions else symbols.defined
