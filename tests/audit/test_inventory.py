@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rattler_build import assemble_package
 
 from tt_conda.audit import inventory
 from tt_conda.audit.inventory import duplicate_libraries, duplicate_paths, package_facts
@@ -23,28 +21,6 @@ Pack = Callable[..., Path]
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TT_CONDA_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def pack(tmp_path: Path) -> Pack:
-    """Make a package of files (path in the prefix → file, or link target)."""
-
-    def make(name: str, files: dict[str, Path | str], version: str = "1.0", build: str = "0",
-             noarch: str | None = None) -> Path:  # fmt: skip
-        staged = tmp_path / f"staged-{name}-{version}-{build}"
-        for path, source in files.items():
-            (staged / path).parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(source, Path):
-                shutil.copy(source, staged / path)
-            else:
-                (staged / path).symlink_to(source)
-        (tmp_path / "made").mkdir(exist_ok=True)
-        target = "noarch" if noarch else "linux-64"
-        return assemble_package(
-            name, version, target, build, tmp_path / "made", files_dir=staged, noarch=noarch
-        ).path  # fmt: skip
-
-    return make
 
 
 def test_the_facts_of_a_package(compile_library: Compile, pack: Pack) -> None:

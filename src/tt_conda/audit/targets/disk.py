@@ -8,6 +8,8 @@ import os
 import re
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.targets.candidates import (
     HEAD,
@@ -104,7 +106,7 @@ def owners(top: Path) -> dict[str, str]:
             except (OSError, csv.Error):
                 continue
             if match:
-                label = f"{match['name']} {match['version']}"
+                label = f"{canonicalize_name(match['name'])} {match['version']}"
                 for row in rows:
                     if row and may_be_object(row[0]):
                         found.setdefault(os.path.normpath(f"{site}/{row[0]}"), label)
