@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tt_conda.audit.loader import Closure, Loaded
-from tt_conda.audit.scene import Object, Scene
+
+if TYPE_CHECKING:
+    from tt_conda.audit.scene import Object, Scene
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from tt_conda.audit.loader import Closure, Loaded, System, closure, this_system
+from tt_conda.audit.lost import Lost, lost_names, roots
+from tt_conda.audit.machine import glibc_sonames, policies
+from tt_conda.audit.resolve import Resolver
 from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.read import MACHINES
 
@@ -88,6 +91,11 @@ class Object:
         """Whether only dlopen by path finds it: a Python module or a plugin, which may share its name with others."""
         return not self.is_program and (self.elf.soname is None or not self.name.startswith("lib"))
 
+    @cached_property
+    def is_python_module(self) -> bool:
+        """Whether ``import`` opens it: it exports the function that makes the module (PEP 489)."""
+        return f"PyInit_{self.name.partition('.')[0]}" in self.elf.symbols.defined
+
     def __str__(self) -> str:
         return f"{self.owner}: {self.member}"
 
@@ -108,6 +116,8 @@ class Baseline:
     owner: str
     glibc: tuple[int, ...]
     said_by: str
+    manylinux: bool = False
+    """Whether it is a manylinux policy, which allows more of the machine's libraries than the C library."""
 
 
 @dataclass
@@ -323,6 +333,51 @@ class Scene:
     @cached_property
     def _closures(self) -> dict[Object, Closure]:
         return {}
+
+    @cached_property
+    def roots(self) -> list[Object]:
+        """What is opened by itself; see :func:`tt_conda.audit.lost.roots`."""
+        return roots(self)
+
+    @cached_property
+    def lost(self) -> list[Lost]:
+        """The NEEDED names that are not found; see :func:`tt_conda.audit.lost.lost_names`."""
+        return lost_names(self)
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Looks symbols up."""
+        return Resolver(self)
+
+    @cached_property
+    def unresolved(self) -> list[tuple[Object, dict[Object, frozenset[str]]]]:
+        """(root, object of its closure → its symbols that nothing there provides), where there are any."""
+        found = ((root, self.resolver.unresolved(self.closure(root))) for root in self.roots)
+        return [(root, names) for root, names in found if names]
+
+    def named(self, name: str) -> list[Object]:
+        """The objects that have this soname, or this file name."""
+        return self._named.get(name, [])
+
+    @cached_property
+    def _named(self) -> dict[str, list[Object]]:
+        named: dict[str, list[Object]] = {}
+        for found in self:
+            for name in dict.fromkeys((found.soname, found.name)):
+                named.setdefault(name, []).append(found)
+        return named
+
+    @cached_property
+    def is_conda(self) -> bool:
+        """Whether it is a conda environment, or packages of one: all but the C library comes from packages."""
+        return any(target.endswith((".conda", ".tar.bz2")) for target in self.targets) or any(
+            Path(folder, "conda-meta").is_dir() for folder in self.folders
+        )
+
+    @property
+    def from_machine(self) -> frozenset[str]:
+        """The sonames that may come from outside of the targets."""
+        return glibc_sonames() if self.is_conda else glibc_sonames() | policies().sonames
 
     def substitute(self, name: str) -> Object | None:
         """With :attr:`once`, the one copy that serves a NEEDED name; else None."""

@@ -53,7 +53,7 @@ def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
     except (OSError, *_DAMAGED) as error:
         unreadable(scene, owner, file.name, f"not a readable wheel ({error}), perhaps truncated")
     if glibc := _glibc(file.name):
-        scene.baselines.append(Baseline(owner, glibc, "the platform tag in its file name"))
+        scene.baselines.append(Baseline(owner, glibc, "the platform tag in its file name", manylinux=True))
 
 
 def _read_members(

@@ -1,0 +1,83 @@
+"""The NEEDED names that are not found, and why not.
+
+A library is judged where it is really used: in the closures of programs, of Python modules, and of what nothing else
+brings in. That it could not be opened alone does not matter while nobody opens it alone.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tt_conda.audit.loader import Loaded, expanded, search_folders
+
+if TYPE_CHECKING:
+    from tt_conda.audit.scene import Object, Scene
+
+Reason = Literal["nowhere", "loaded first", "runpath", "file name"]
+
+
+@dataclass(eq=False)
+class Lost:
+    """A name that an object needs and does not find."""
+
+    name: str
+    needer: Object
+    reason: Reason
+    provider: Object | None = None
+    """The object that has the name, in another folder or under another file name."""
+    via: Object | None = None
+    """What has the RUNPATH that would find it."""
+    roots: list[Object] = field(default_factory=list)
+    """What cannot be loaded."""
+
+
+def roots(scene: Scene) -> list[Object]:
+    """What is opened by itself: programs, Python modules, and whatever these do not bring in."""
+    found = [item for item in scene if item.is_program or item.is_python_module]
+    reached = set(found)
+
+    def extend(new: Iterable[Object]) -> None:
+        for item in new:
+            reached.update(loaded.object for loaded in scene.closure(item).loaded)
+
+    extend(found)
+    rest = [item for item in scene if item not in reached]
+    wanted = {name for item in scene for name in item.elf.needed}
+    first = [item for item in rest if item.name not in wanted and item.soname not in wanted]
+    extend(first)
+    second = [item for item in rest if item not in reached]
+    return [*found, *first, *second]
+
+
+def lost_names(scene: Scene) -> list[Lost]:
+    """Every name that is not found in the closure of a root, once for each object that needs it."""
+    found: dict[tuple[Object, str], Lost] = {}
+    for root in scene.roots:
+        for name, item in scene.closure(root).missing:
+            key = item.object, name
+            if key not in found:
+                found[key] = _explain(scene, name, item)
+            found[key].roots.append(root)
+    return list(found.values())
+
+
+def _explain(scene: Scene, name: str, item: Loaded) -> Lost:
+    link = item.loader
+    while link is not None:
+        for folder in expanded(link.object.elf.runpath, link.path, scene.system):
+            provider = scene.find(f"{folder}/{name}")
+            if provider is not None and provider.elf.machine == item.object.elf.machine:
+                return Lost(name, item.object, "runpath", provider, link.object)
+        link = link.loader
+    providers = [each for each in scene.named(name) if each.elf.machine == item.object.elf.machine]
+    if not providers:
+        return Lost(name, item.object, "nowhere")
+    program = scene.host[0] if scene.host else item
+    searched = {posixpath.normpath(folder) for _, folder in search_folders(item, program, scene.system)}
+    for provider in providers:
+        if provider.name != name and posixpath.dirname(provider.path) in searched:
+            return Lost(name, item.object, "file name", provider)
+    return Lost(name, item.object, "loaded first", providers[0])

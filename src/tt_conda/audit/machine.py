@@ -1,0 +1,64 @@
+"""What may come from the machine: its C library, and what the manylinux policies let a wheel take from it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from tt_conda.carve.providers import load_providers
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Version = tuple[int, ...]
+
+_NUMBERS = re.compile(r"^(?P<family>[A-Z]+)_(?P<version>\d+(?:\.\d+)*)$")
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The manylinux policies: allowed sonames, and the newest versions by the glibc that a policy is named after."""
+
+    sonames: frozenset[str]
+    versions: tuple[tuple[Version, dict[str, Version]], ...]
+
+    def newest(self, glibc: Version) -> dict[str, Version]:
+        """Family (``GLIBCXX``) → the newest version that may be needed where only this glibc is promised."""
+        found: dict[str, Version] = {}
+        for policy, newest in self.versions:
+            if policy <= glibc or not found:
+                found = newest
+        return found
+
+
+@lru_cache
+def policies() -> Policies:
+    """Read the table that ships with tt-conda."""
+    table = tomllib.loads((Path(__file__).parent / "manylinux.toml").read_text())
+    versions = {
+        numbers(glibc): {family: numbers(version) for family, version in newest.items()}
+        for glibc, newest in table["versions"].items()
+    }
+    return Policies(frozenset(table["sonames"]), tuple(sorted(versions.items())))
+
+
+def glibc_sonames() -> frozenset[str]:
+    """The sonames of the C library."""
+    return load_providers().system
+
+
+def numbers(version: str) -> Version:
+    """``3.4.29`` → ``(3, 4, 29)``."""
+    return tuple(int(part) for part in version.split("."))
+
+
+@lru_cache(maxsize=4096)
+def parse_version(name: str) -> tuple[str, Version] | None:
+    """``GLIBCXX_3.4.29`` → ``("GLIBCXX", (3, 4, 29))``; None for what has no number (``GLIBC_PRIVATE``)."""
+    match = _NUMBERS.match(name)
+    return (match["family"], numbers(match["version"])) if match else None
