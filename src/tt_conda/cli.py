@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -215,23 +216,106 @@ def prove(
     raise typer.Exit(1 if result.problems else 0)
 
 
+class _Form(str, Enum):
+    """The forms of an audit."""
+
+    table = "table"
+    json = "json"
+    sarif = "sarif"
+    html = "html"
+
+
+class _Severity(str, Enum):
+    """Severities, the least first."""
+
+    note = "note"
+    warning = "warning"
+    error = "error"
+
+
 @app.command()
 def audit(
-    targets: Annotated[list[Path] | None, typer.Argument(metavar="[TARGET]...", help="What is looked at.")] = None,
+    targets: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[TARGET]...", help="Wheels, conda packages, environments, folders, channels, objects."),
+    ] = None,
+    pid: Annotated[int | None, typer.Option(help="A running process instead: what it has mapped.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Judge as if each library were there once.")] = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two states side by side; each one target, or several as A1,A2 or A1+A2."),
+    ] = None,
+    form: Annotated[
+        _Form | None, typer.Option("--format", help="Else --output's ending says it (.json, .sarif, .html).")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="Only these rules, by code or its beginning (TC2); may be given again.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Not these rules; reasons go into the configuration file.")
+    ] = None,
+    severity: Annotated[_Severity, typer.Option(help="Only what is at least so bad.")] = _Severity.note,
+    config: Annotated[
+        Path | None, typer.Option(help="A configuration file instead of ./audit.toml, ./pyproject.toml.")
+    ] = None,
+    baseline: Annotated[Path | None, typer.Option(help="Accept what this file lists, refuse what is new.")] = None,
+    write_baseline: Annotated[Path | None, typer.Option(help="Accept what is found now: list it in this file.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All findings and places, with evidence.")] = False,
 ) -> None:
-    """Say what is shipped twice, what will not load, and which C++ ABIs do not fit.
+    """Say what is shipped twice, what will not load, and which C++ ABIs do not fit, before anyone runs it.
+
+    Several targets are audited as they would be installed together. Nothing is loaded or imported.
+    Exit codes: 0 clean (notes do not count), 1 findings, 2 something could not be read.
 
     Examples:
 
       tt-conda audit ttnn-0.81.1-cp312-cp312-manylinux_2_34_x86_64.whl
-    """
-    from tt_conda.audit.audit import audit as run
-    from tt_conda.audit.targets import read_targets
 
-    report = run(read_targets(targets or []))
-    for finding in report.findings:
-        typer.echo(f"{finding.severity.value} {finding.code} {finding.message}")
-    raise typer.Exit(0 if report.is_clean else 1)
+      tt-conda audit ttnn_shutov-….whl torch_ttnn_shutov-….whl --output audit.html
+
+      tt-conda audit .venv --select TC1 --severity warning
+
+      tt-conda audit --pid 4711
+
+      tt-conda audit env --write-baseline accepted.json
+
+      tt-conda audit env --baseline accepted.json --format sarif --output audit.sarif
+
+      tt-conda audit --compare ttnn_shutov-….whl,torch_ttnn_shutov-….whl env
+    """
+    from tt_conda.report.audit.command import Asked, run
+
+    asked = Asked(
+        targets=targets or [], pid=pid, once=once, compare=compare, form=form.value if form else None, output=output,
+        select=select or [], ignore=ignore or [], severity=severity.value, config=config, baseline=baseline,
+        write_baseline=write_baseline, verbose=verbose, channels=_others,
+    )  # fmt: skip
+    raise typer.Exit(0 if run(asked) else 1)
+
+
+@app.command()
+def explain(
+    code: Annotated[str | None, typer.Argument(help="A rule's code or name.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List the rules.")] = False,
+) -> None:
+    """Print the page of an audit's rule: why it matters, what to do, known false alarms.
+
+    Examples:
+
+      tt-conda explain TC901
+
+      tt-conda explain --all
+    """
+    from tt_conda.report.audit import console_for
+    from tt_conda.report.audit import explain as pages
+
+    if every:
+        pages.list_rules(console_for())
+    elif code:
+        pages.explain(code, console_for())
+    else:
+        raise TtCondaError("no rule was named", "Name a code, or --all for a list.")
 
 
 @app.command()

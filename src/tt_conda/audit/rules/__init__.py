@@ -6,6 +6,7 @@ A rule's module has ``RULE`` and ``check(scene)``. Codes never change and are ne
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
@@ -75,3 +76,10 @@ def all_rules() -> dict[str, Registered]:
         names.add(rule.name)
         found[rule.code] = Registered(rule, module.check, module.__doc__ or "")
     return found
+
+
+def nearest(text: str, count: int = 3) -> list[str]:
+    """Codes of the rules whose code or name is most like a text, the most likely first."""
+    codes = {item.rule.name: code for code, item in all_rules().items()} | {code.lower(): code for code in all_rules()}
+    close = difflib.get_close_matches(text.strip().lower(), codes, count * 2, 0.3)
+    return list(dict.fromkeys(codes[name] for name in close))[:count] or list(all_rules())[:count]

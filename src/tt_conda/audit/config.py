@@ -1,0 +1,95 @@
+"""What a project has decided about its audit: a table in pyproject.toml, or a file audit.toml."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import all_rules, nearest
+from tt_conda.errors import TtCondaError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Ignore(BaseModel):
+    """Findings that are known and stay, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: _Text
+    """One rule's."""
+    path: _Text
+    """A path as the findings show it, or what they are about (a soname); ``*`` stands for any text."""
+    reason: _Text
+
+    def matches(self, finding: Finding) -> bool:
+        """Whether it is about a finding: its subject, or one of its places."""
+        names = [finding.subject, *(place.path for place in finding.places)]
+        return finding.code == self.code and any(fnmatch.fnmatchcase(name, self.path) for name in names)
+
+
+class Config(BaseModel):
+    """The table ``[tool.tt-conda.audit]``, or all of audit.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    ignore: list[Ignore] = []
+    fail_on: Severity = Field(default=Severity.WARNING, alias="fail-on")
+    """The least that makes the exit code 1."""
+
+
+def load_config(file: Path | None = None, folder: Path = Path()) -> Config:
+    """Read what a project has decided.
+
+    Args:
+        file: a pyproject.toml or a file with the same keys at its top; it must be there.
+        folder: where audit.toml, else pyproject.toml, is looked for when no file is named.
+
+    Raises:
+        TtCondaError: the file cannot be read, or says what is not understood.
+    """
+    if file is None:
+        places = [folder / "audit.toml", folder / "pyproject.toml"]
+        file = next((place for place in places if place.is_file()), None)
+        if file is None:
+            return Config()
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TtCondaError(f"{file}: {error}", "See docs/audit.md for what can be in it.") from None
+    if file.name == "pyproject.toml":
+        data = data.get("tool", {}).get("tt-conda", {}).get("audit", {})
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise TtCondaError(*_explained(file, error)) from None
+    for item in config.ignore:
+        if item.code not in all_rules():
+            raise TtCondaError(
+                f"{file}: no rule is called {item.code}",
+                f"Perhaps {' or '.join(nearest(item.code))}; `tt-conda explain --all` lists the rules.",
+            )
+    return config
+
+
+def _explained(file: Path, error: ValidationError) -> tuple[str, str]:
+    """All that is wrong, and the keys that there are."""
+    wrong = []
+    for each in error.errors():
+        key = ".".join(str(part) for part in each["loc"])
+        what = {"extra_forbidden": "is not a key", "missing": "is missing"}.get(each["type"], each["msg"])
+        wrong.append(f"{file}: {key}: {what}")
+    return "\n".join(wrong), (
+        'The keys are fail-on = "warning" or "error", and '
+        'ignore = [{ code = "TC…", path = "a path or soname, * for any text", reason = "why" }].'
+    )

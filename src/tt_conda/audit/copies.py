@@ -1,0 +1,87 @@
+"""Which objects are copies of one library: by soname with auditwheel's hash undone, and by content."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from tt_conda.audit.scene import Object
+from tt_conda.elf import plain_soname
+from tt_conda.elf.names import same_library, soname_stem, version_of
+
+
+@dataclass(frozen=True)
+class Copies:
+    """One library that is there more than once."""
+
+    library: str
+    objects: tuple[Object, ...]
+    """In the order of the targets: the first is the one to keep."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all but the first."""
+        return sum(item.size for item in self.objects[1:])
+
+
+def copies(objects: Iterable[Object]) -> list[Copies]:
+    """Find what is there more than once, in the order of the first copies."""
+    return [group for group in libraries(objects) if len(group.objects) > 1]
+
+
+def libraries(objects: Iterable[Object]) -> list[Copies]:
+    """Group objects by the library that they are copies of; most are alone.
+
+    Modules and plugins share names without being copies (``_version.so``), so they count by name only where something
+    links to that name. Of equal content is what has one size and one CRC-32; only files of one size are read.
+    """
+    items = list(dict.fromkeys(objects))
+    leader = {item: item for item in items}
+    position = {item: number for number, item in enumerate(items)}
+
+    def top(item: Object) -> Object:
+        while leader[item] is not item:
+            item = leader[item]
+        return item
+
+    def join(a: Object, b: Object) -> None:
+        first, second = sorted((top(a), top(b)), key=position.__getitem__)
+        leader[second] = first
+
+    linked = linked_names(items)
+    stems: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    sizes: dict[int, list[Object]] = defaultdict(list)
+    for item in items:
+        sizes[item.size].append(item)
+        if is_library(item, linked):
+            stems[item.elf.machine, soname_stem(item.library)].append(item)
+    for group in stems.values():
+        for at, one in enumerate(group):
+            for other in group[:at]:
+                if _same(one.library, other.library):
+                    join(one, other)
+                    break
+    for group in sizes.values():
+        by_content: dict[tuple[int, int], Object] = {}
+        for item in group if len(group) > 1 else ():
+            join(by_content.setdefault(item.identity, item), item)
+    found: dict[Object, list[Object]] = defaultdict(list)
+    for item in items:
+        found[top(item)].append(item)
+    return [Copies(first.library, tuple(group)) for first, group in found.items()]
+
+
+def linked_names(objects: Iterable[Object]) -> frozenset[str]:
+    """What NEEDED entries ask for, without auditwheel's hashes."""
+    return frozenset(plain_soname(name) for item in objects for name in item.elf.needed)
+
+
+def is_library(item: Object, linked: Container[str]) -> bool:
+    """Whether its name identifies it: not a program, and no module that nothing links to."""
+    return not item.is_program and (not item.is_module or item.library in linked)
+
+
+def _same(a: str, b: str) -> bool:
+    """As :func:`same_library`, but a name without a version is only its equal: it may be any version's."""
+    return a == b or (same_library(a, b) and bool(version_of(a)) and bool(version_of(b)))

@@ -1,0 +1,93 @@
+"""What remains of a report after what the project has decided: ignored, accepted, and to be dealt with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tt_conda.audit.audit import Report
+from tt_conda.audit.baseline import Accepted
+from tt_conda.audit.config import Config, Ignore
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import all_rules, nearest
+from tt_conda.audit.scene import Scene
+from tt_conda.errors import TtCondaError
+
+BADNESS = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+
+
+@dataclass
+class Verdict:
+    """A report, sorted into what matters now and what does not."""
+
+    scene: Scene
+    findings: list[Finding] = field(default_factory=list)
+    """Neither ignored nor accepted, worst first."""
+    ignored: list[tuple[Finding, str]] = field(default_factory=list)
+    """With the reason."""
+    accepted: list[Finding] = field(default_factory=list)
+    """Listed in the baseline file."""
+    gone: list[Accepted] = field(default_factory=list)
+    """Listed in the baseline file, and not found any more."""
+    unused: list[Ignore] = field(default_factory=list)
+    """Ignores of the configuration file that matched nothing."""
+    fail_on: Severity = Severity.WARNING
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is left that is as bad as :attr:`fail_on`."""
+        return all(BADNESS[finding.severity] < BADNESS[self.fail_on] for finding in self.findings)
+
+
+def judge(
+    report: Report, config: Config | None = None, *, select: Iterable[str] = (), ignore: Iterable[str] = (),
+    accepted: Sequence[Accepted] = (), severity: Severity = Severity.NOTE,
+) -> Verdict:  # fmt: skip
+    """Sort a report's findings by what has been decided about them.
+
+    Args:
+        report: what was found.
+        config: the project's decisions.
+        select: the codes, or beginnings of codes, that the audit looked for; none means all.
+        ignore: codes, or beginnings of codes, whose findings do not count this time.
+        accepted: the findings of a baseline file.
+        severity: leave out what is less bad.
+    """
+    config = config or Config()
+    looked_for, dropped = tuple(select) or ("TC",), tuple(ignore)
+    verdict = Verdict(report.scene, fail_on=config.fail_on)
+    known = {item.fingerprint for item in accepted}
+    used: set[Ignore] = set()
+    for finding in report.findings:
+        hit = [item for item in config.ignore if item.matches(finding)]
+        used.update(hit)
+        if BADNESS[finding.severity] < BADNESS[severity]:
+            continue
+        if hit:
+            verdict.ignored.append((finding, hit[0].reason))
+        elif dropped and finding.code.startswith(dropped):
+            verdict.ignored.append((finding, "--ignore on the command line"))
+        elif finding.fingerprint in known:
+            verdict.accepted.append(finding)
+        else:
+            verdict.findings.append(finding)
+    there = {finding.fingerprint for finding in report.findings}
+    verdict.gone = [a for a in accepted if a.fingerprint not in there and a.code.startswith(looked_for)]
+    verdict.unused = [item for item in config.ignore if item not in used and item.code.startswith(looked_for)]
+    return verdict
+
+
+def check_codes(codes: Iterable[str], option: str) -> list[str]:
+    """Codes or beginnings of codes, as ``--select`` takes them, in capitals.
+
+    Raises:
+        TtCondaError: no rule's code begins so.
+    """
+    found = [code.upper() for code in codes]
+    for code in found:
+        if not any(known.startswith(code) for known in all_rules()):
+            raise TtCondaError(
+                f"{option} {code}: no rule's code begins so",
+                f"Perhaps {' or '.join(nearest(code))}; `tt-conda explain --all` lists the rules.",
+            )
+    return found

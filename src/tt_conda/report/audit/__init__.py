@@ -1,0 +1,97 @@
+"""What people and programs see of an audit: a table, JSON, SARIF, a page; all made from one document."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from tt_conda.audit.verdict import Verdict
+from tt_conda.errors import TtCondaError
+
+Format = Literal["table", "json", "sarif", "html"]
+_WIDEST = 110
+"""Columns: longer lines are read badly."""
+
+
+def report(verdict: Verdict, form: Format, output: Path | None = None, *, verbose: bool = False) -> None:
+    """Write an audit to a file, or to standard output.
+
+    Raises:
+        TtCondaError: the file cannot be written.
+    """
+    from tt_conda.report.audit import table
+    from tt_conda.report.audit.document import document
+
+    data = document(verdict)
+    if form == "table":
+        console = console_for(output)
+        table.show(data, console, verbose=verbose)
+        text = console.export_text() if output else ""
+    elif form == "json":
+        text = data.to_json()
+    elif form == "sarif":
+        from tt_conda.report.audit.sarif import sarif
+
+        text = sarif(data)
+    else:
+        from tt_conda.report.audit.html import html
+
+        text = html(data)
+    _write(text, output)
+
+
+def report_comparison(
+    a: Verdict, b: Verdict, form: Format, output: Path | None = None, *, verbose: bool = False
+) -> bool:
+    """Write a comparison; returns whether B has no new finding that counts.
+
+    Raises:
+        TtCondaError: the file cannot be written, or there is no such form of a comparison.
+    """
+    from tt_conda.report.audit import compare
+
+    data = compare.compare(a, b)
+    if form == "table":
+        console = console_for(output)
+        compare.show(data, console, verbose=verbose)
+        text = console.export_text() if output else ""
+    elif form == "json":
+        text = data.to_json()
+    elif form == "html":
+        from tt_conda.report.audit.html import html_comparison
+
+        text = html_comparison(data)
+    else:
+        raise TtCondaError("a comparison has no SARIF form", "Use --format table, json or html.")
+    _write(text, output)
+    return data.clean
+
+
+def form_of(form: str | None, output: Path | None) -> Format:
+    """The form that was asked for, else what the file's ending says, else a table."""
+    endings: dict[str, Format] = {".json": "json", ".sarif": "sarif", ".html": "html", ".htm": "html"}
+    named: dict[str | None, Format] = {"table": "table", "json": "json", "sarif": "sarif", "html": "html"}
+    return named.get(form) or endings.get(output.suffix if output else "", "table")
+
+
+def console_for(output: Path | None = None) -> Console:
+    """Standard output, no wider than is read well; for a file, something that records."""
+    if output:
+        return Console(highlight=False, width=_WIDEST, record=True, file=io.StringIO())
+    console = Console(highlight=False)
+    console.width = min(console.width, _WIDEST)
+    return console
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise TtCondaError(f"{output}: {error.strerror}", "Name a file that can be written.") from None

@@ -1,0 +1,173 @@
+"""Two states side by side, the wheels and the packages made from them, say: per library how often it is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tt_conda.audit.copies import Copies, is_library, libraries, linked_names
+from tt_conda.audit.finding import Severity
+from tt_conda.audit.scene import Object
+from tt_conda.audit.verdict import BADNESS, Verdict
+from tt_conda.elf import plain_soname
+from tt_conda.report.audit.document import Document, Found, Part, document, to_json
+from tt_conda.report.audit.numbers import count, megabytes
+from tt_conda.report.audit.table import COLORS
+
+COMPARISON_SCHEMA = Path(__file__).with_name("compare.schema.json")
+_MODULES = "modules and programs"
+
+
+class Share(Part):
+    """What one side has of a library."""
+
+    copies: int
+    bytes: int
+    owners: list[str]
+
+
+class Row(Part):
+    """One library on both sides; modules and programs are one row together."""
+
+    library: str
+    a: Share
+    b: Share
+
+
+class Comparison(Part):
+    """Two audits side by side."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    clean: bool = Field(description="Whether B has no new finding that counts: the exit code is 0.")
+    libraries: list[Row] = Field(description="What differs most in bytes first.")
+    new: list[Found] = Field(description="In B only.")
+    gone: list[Found] = Field(description="In A only.")
+    stay: list[Found] = Field(description="In both, as B has them.")
+    a: Document
+    b: Document
+
+    def to_json(self) -> str:
+        """JSON text, with a line end."""
+        return to_json(self)
+
+
+def targets_of(side: str) -> list[Path]:
+    """The targets that one side names: a path, or several with ``,`` or ``+`` between them."""
+    if Path(side).exists():
+        return [Path(side)]
+    found: list[Path] = []
+    for part in filter(None, (part.strip() for part in side.split(","))):
+        pieces = [part] if Path(part).exists() else [piece for piece in part.split("+") if piece]
+        found += [Path(piece) for piece in pieces if all(Path(p).exists() for p in pieces)] or [Path(part)]
+    return found
+
+
+def compare(a: Verdict, b: Verdict) -> Comparison:
+    """Put two judged audits side by side. A finding stays where rule and subject do: paths may be others."""
+    left, right = document(a), document(b)
+    key = {id(f): (f.code, plain_soname(f.subject)) for f in (*left.findings, *right.findings)}
+    in_a, in_b = {key[id(f)] for f in left.findings}, {key[id(f)] for f in right.findings}
+    new = [f for f in right.findings if key[id(f)] not in in_a]
+    return Comparison(
+        clean=all(BADNESS[f.severity] < BADNESS[b.fail_on] for f in new),
+        libraries=_rows(list(_objects(a)), list(_objects(b))),
+        new=new,
+        gone=[f for f in left.findings if key[id(f)] not in in_b],
+        stay=[f for f in right.findings if key[id(f)] in in_a],
+        a=left,
+        b=right,
+    )
+
+
+def comparison_schema() -> str:
+    """The JSON schema of a comparison, as it is shipped."""
+    made = Comparison.model_json_schema(by_alias=True, mode="serialization")
+    made = {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "tt-conda audit --compare"}
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
+
+
+def _objects(verdict: Verdict) -> Iterable[Object]:
+    for scene in (verdict.scene, *verdict.scene.others):
+        yield from scene
+
+
+def _rows(a: list[Object], b: list[Object]) -> list[Row]:
+    linked = linked_names([*a, *b])
+    mine = set(a)
+    rows: list[Row] = []
+    rest: list[Object] = []
+    for group in libraries([*a, *b]):
+        if any(is_library(item, linked) for item in group.objects):
+            rows.append(_row(group, mine))
+        else:
+            rest += group.objects
+    rows.sort(key=lambda row: (-abs(row.a.bytes - row.b.bytes), -row.a.bytes, row.library))
+    if rest:
+        rows.append(Row(library=_MODULES, a=_share(i for i in rest if i in mine),
+                        b=_share(i for i in rest if i not in mine)))  # fmt: skip
+    return rows
+
+
+def _row(group: Copies, mine: set[Object]) -> Row:
+    return Row(library=group.library, a=_share(item for item in group.objects if item in mine),
+               b=_share(item for item in group.objects if item not in mine))  # fmt: skip
+
+
+def _share(objects: Iterable[Object]) -> Share:
+    items = list(objects)
+    owners = sorted({item.owner for item in items})
+    return Share(copies=len(items), bytes=sum(item.size for item in items), owners=owners)
+
+
+def show(data: Comparison, console: Console, *, verbose: bool = False) -> None:
+    """Print a comparison; libraries that are the same on both sides only where all is wanted."""
+    for letter, side in (("A", data.a), ("B", data.b)):
+        console.print(Text(f"{letter}  {', '.join(side.targets)}", overflow="fold"))
+    console.print()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("library", overflow="fold")
+    for title in ("A", "MB", "B", "MB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("in B from", overflow="fold")
+    same = 0
+    for row in data.libraries:
+        if row.a.copies == row.b.copies and row.a.bytes == row.b.bytes and not verbose:
+            same += 1
+            continue
+        style = "green" if row.b.bytes < row.a.bytes else "red" if row.b.bytes > row.a.bytes else ""
+        table.add_row(Text(row.library), *_cells(row.a), *_cells(row.b), Text(", ".join(row.b.owners)), style=style)
+    shipped = [data.a.sizes, data.b.sizes]
+    table.add_row()
+    table.add_row("all", str(shipped[0].objects), f"{shipped[0].shipped / 1e6:,.1f}", str(shipped[1].objects),
+                  f"{shipped[1].shipped / 1e6:,.1f}", "", style="bold")  # fmt: skip
+    copied = [f"{(s.shipped - s.once) / 1e6:,.1f}" for s in shipped]
+    table.add_row("of which copies", "", copied[0], "", copied[1], "")
+    console.print(table)
+    if same:
+        console.print(f"{count(same, 'library', 'libraries')} the same on both sides", style="dim")
+    console.print()
+    for title, found in (("new in B", data.new), ("gone", data.gone), ("in both", data.stay)):
+        if not found:
+            continue
+        console.print(Text(f"{title}: {count(len(found), 'finding')}", "bold"))
+        for f in found if verbose or title != "in both" else found[:8]:
+            style = COLORS[f.severity] if title == "new in B" else "dim" if f.severity is Severity.NOTE else ""
+            size = f" [{megabytes(f.bytes)}]" if f.bytes else ""
+            line = Text.assemble("  ", (f.code, style), f" {f.message}{size}")
+            line.overflow = "fold"
+            console.print(line)
+    console.print(
+        f"findings: {len(data.gone)} gone, {len(data.new)} new, {len(data.stay)} in both; "
+        f"bytes: {megabytes(shipped[0].shipped)} → {megabytes(shipped[1].shipped)}"
+    )
+
+
+def _cells(share: Share) -> tuple[str, str]:
+    return (f"{share.copies}x", f"{share.bytes / 1e6:,.1f}") if share.copies else ("-", "")
