@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from tt_conda.elf.traces import Traces, traces
+
 _ET_DYN, _ET_EXEC = 3, 2
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
 DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_STRSZ, DT_JMPREL = (
@@ -81,6 +83,9 @@ class Symbols:
     """Undefined name → the version that it is wanted in; names without one are not listed."""
     given_versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Defined name → the versions that it is given in; names without one are not listed."""
+    relocated: frozenset[str] = frozenset()
+    """Defined, and used by the object itself in a way that another object's definition can take over: a relocation
+    names them."""
     old: frozenset[str] = frozenset()
     """Defined for what asks for a version only: none of the name's versions is the default (``name@VERSION``)."""
 
@@ -147,6 +152,12 @@ class Elf:
         """
         with _Image(self.path) as image:
             return image.symbols(self)
+
+    @cached_property
+    def traces(self) -> Traces:
+        """What static libraries in it leave in its read-only data, read when first asked for."""
+        with _Image(self.path) as image:
+            return traces(image.data)
 
 
 class _Image:
@@ -354,14 +365,15 @@ class _Image:
         protected: list[str] = []
         wanted: dict[str, str] = {}
         given: dict[str, tuple[str, ...]] = {}
+        used: list[str] = []
         old: set[str] = set()
         default: set[str] = set()
         find = text.find
         rows = zip(
             view.cast("I")[::6].tolist(), table[4::24], table[5::24], view.cast("H")[3::12].tolist(), versions,
-            indices, strict=True,
+            indices, self._relocated_symbols(values, segments, len(table) // 24), strict=True,
         )  # fmt: skip
-        for at, info, other, section, version, index in rows:
+        for at, info, other, section, version, index, is_used in rows:
             if not at or info < 16:  # no name, or STB_LOCAL
                 continue
             end = find("\0", at)
@@ -375,6 +387,8 @@ class _Image:
                 if version:
                     given[name] = (*given.get(name, ()), version)
                     (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, serves always
+                if is_used:
+                    used.append(name)
                 if other & 3 == 3:  # STV_PROTECTED
                     protected.append(name)
             else:
@@ -385,7 +399,7 @@ class _Image:
                 (weak if info >> 4 == 2 else unique).append(name)  # STB_WEAK, else STB_GNU_UNIQUE
         return Symbols(
             frozenset(defined), frozenset(undefined), frozenset(weak), frozenset(unique), frozenset(protected),
-            wanted, given, frozenset(old - default),
+            wanted, given, frozenset(used), frozenset(old - default),
         )  # fmt: skip
 
     def _symbol_versions(
@@ -404,6 +418,20 @@ class _Image:
         table = self.table(values[DT_VERSYM], 2 * count, segments)
         indices = memoryview(table).cast("H").tolist()
         return indices, [names.get(index & 0x7FFF) for index in indices]
+
+    def _relocated_symbols(self, values: dict[int, int], segments: list[Segment], count: int) -> bytearray:
+        """For each symbol, whether a relocation names it (gABI, r_info); tables that leave the file name none."""
+        flags = bytearray(count)
+        for tag, size in ((DT_RELA, DT_RELASZ), (DT_JMPREL, DT_PLTRELSZ)):
+            if tag in values:
+                try:
+                    table = self.table(values[tag], values.get(size, 0) // 24 * 24, segments)
+                except ElfError:
+                    continue
+                for index in set(memoryview(table).cast("I")[3::6].tolist()):
+                    if index < count:
+                        flags[index] = 1
+        return flags
 
     def references(self, elf: Elf) -> References:
         values = {entry.tag: entry.value for entry in elf.entries}
@@ -447,7 +475,7 @@ def read(path: Path, content: bytes | None = None, *, symbols: bool = False) -> 
 
     Args:
         path: the file, or the name that messages give to ``content``.
-        content: the file's bytes, where it is not on disk; its symbols are then read at once.
+        content: the file's bytes, where it is not on disk; its symbols and traces are then read at once.
         symbols: read them at once in any case, so that nothing is raised later.
 
     Raises:
@@ -457,6 +485,8 @@ def read(path: Path, content: bytes | None = None, *, symbols: bool = False) -> 
         elf = image.facts()
         if symbols or content is not None:
             elf.__dict__["symbols"] = image.symbols(elf)
+        if content is not None:
+            elf.__dict__["traces"] = traces(content)
         return elf
 
 
