@@ -120,7 +120,7 @@ class Baseline:
     """Whether it is a manylinux policy, which allows more of the machine's libraries than the C library."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Scene:
     """All targets together, as one environment or one process has them."""
 
@@ -144,6 +144,8 @@ class Scene:
     system: System = field(default_factory=this_system)
     others: list[Scene] = field(default_factory=list)
     """Further environments of the same targets: a channel's packages do not all fit into one."""
+    packages: dict[Path, object] = field(default_factory=dict)
+    """What was unpacked of each archive, for :mod:`tt_conda.audit.targets` alone."""
     _temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def unpacked(self) -> Path:
@@ -155,7 +157,7 @@ class Scene:
     def beside(self) -> Scene:
         """A new scene for another environment of the same targets; it shares what is unpacked."""
         self.unpacked()
-        other = Scene(self.kind, once=self.once, system=self.system, _temporary=self._temporary)
+        other = Scene(self.kind, once=self.once, system=self.system, packages=self.packages, _temporary=self._temporary)
         self.others.append(other)
         return other
 

@@ -88,8 +88,7 @@ def _read_channel(scene: Scene, folder: Path, others: Callable[[], Sequence[str 
         here = scene if number == 0 else scene.beside()
         here.kind = "installed"
         python = _python(packages)
-        for package in packages:
-            conda.read_into(here, package, ROOT, python)
+        conda.read_all_into(here, packages, ROOT, python)
     for package in broken:  # what it needs is in no channel here: it is looked at alone
         here = scene.beside()
         here.kind = "files"

@@ -1,25 +1,56 @@
-"""Conda packages, unpacked into a folder that lives as long as the scene."""
+"""Conda packages, streamed: only members that may be shared objects are kept, in a folder that lives as long as the
+scene."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import re
-import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rattler.exceptions import ExtractError, IoError
-from rattler.package_streaming import extract
+from rattler.package_streaming import ArchiveEntry, PackageArchive
 
 from tt_conda.audit.scene import Baseline, Object, Scene
 from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, promises_object, unreadable
-from tt_conda.elf import ElfError, read
-from tt_conda.errors import TtCondaError
+from tt_conda.elf import Elf, ElfError, read
+from tt_conda.files import naming_full_disk
 
 ENDINGS = (".conda", ".tar.bz2")
 """What conda packages are called."""
 
 _GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
+_LIMIT = 8 << 30
+"""Bytes: a larger member is no library."""
+
+
+@dataclass
+class _Unpacked:
+    """What a package holds that an audit wants."""
+
+    index: dict[str, object] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    """Member → where its content is."""
+    crcs: dict[str, int] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    """Symbolic link → what it says."""
+    damaged: list[str] = field(default_factory=list)
+    """Members that are called shared objects and are none."""
+    facts: dict[str, Elf | str] = field(default_factory=dict)
+    """Member → what it is, or why it cannot be read; filled when first asked for."""
+
+    def elf(self, member: str) -> Elf | str:
+        """The facts of a member, read once for all scenes that it is in."""
+        if member not in self.facts:
+            path = self.files[member]
+            try:
+                self.facts[member] = read(path, symbols=True)
+            except (ElfError, OSError) as error:
+                self.facts[member] = str(error).removeprefix(f"{path}: ")
+        return self.facts[member]
 
 
 def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
@@ -34,60 +65,96 @@ def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
     Raises:
         TtCondaError: there is no room to unpack it.
     """
+    read_all_into(scene, [file], root, python)
+
+
+def read_all_into(scene: Scene, files: Sequence[Path], root: str, python: str) -> None:
+    """Read several packages, a few at a time; see :func:`read_into`."""
     if root not in scene.folders:
         scene.folders.append(root)
-    folder = scene.unpacked() / file.name
-    owner = file.name
-    try:
-        if not folder.exists():
-            folder.mkdir()
-            extract(file, folder)
-        index = json.loads((folder / "info/index.json").read_bytes())
-        owner = f"{index['name']} {index['version']}"
-        depends = [str(spec) for spec in index.get("depends", [])]
-    except (ExtractError, IoError, OSError, ValueError, KeyError, TypeError) as error:
-        if "os error 28" in str(error):
-            raise TtCondaError(
-                f"There is no room in {tempfile.gettempdir()} to unpack {file}", "Make room, or set TMPDIR."
-            ) from error
-        unreadable(scene, owner, file.name, f"not a readable package ({error}), perhaps truncated")
-        return
-    for spec in depends:
-        if match := _GLIBC.match(spec):
+    known = scene.packages
+    new = [file for file in files if file not in known]
+    with naming_full_disk(scene.unpacked()):
+        known.update(zip(new, asyncio.run(_unpack_all(new, scene.unpacked())), strict=True))
+    for file in files:
+        unpacked = known[file]
+        if isinstance(unpacked, _Unpacked):
+            _add(scene, file, unpacked, (root, python))
+        else:
+            unreadable(scene, file.name, file.name, f"not a readable package ({unpacked}), perhaps truncated")
+
+
+async def _unpack_all(files: Sequence[Path], folder: Path) -> list[_Unpacked | str]:
+    few = asyncio.Semaphore(4)
+
+    async def one(file: Path) -> _Unpacked | str:
+        async with few:
+            try:
+                return await _unpack(file, folder / f"{file.name}.d")
+            except OSError as error:
+                if error.errno is not None:  # the disk's, not the archive's
+                    raise
+                return str(error)
+            except (ExtractError, IoError, ValueError, KeyError, TypeError) as error:
+                return str(error)
+
+    return list(await asyncio.gather(*map(one, files)))
+
+
+async def _unpack(file: Path, folder: Path) -> _Unpacked:
+    archive = await PackageArchive.from_path(file)
+    found = _Unpacked(index=json.loads(await archive.read_file("info/index.json") or b""))
+    async for entry in archive.stream("pkg"):
+        name = entry.name.removeprefix("./")
+        if name.startswith("info/") or not may_be_object(name):
+            continue
+        if entry.is_symlink:
+            found.links[name] = entry.link_target or ""
+        elif entry.is_file and entry.size < _LIMIT:
+            await _keep(found, name, entry, folder)
+        elif entry.is_hardlink and (entry.link_target or "").removeprefix("./") in found.files:
+            target = (entry.link_target or "").removeprefix("./")
+            found.files[name], found.crcs[name] = found.files[target], found.crcs[target]
+    return found
+
+
+async def _keep(found: _Unpacked, name: str, entry: ArchiveEntry, folder: Path) -> None:
+    content = await entry.read()
+    if is_object(content[:HEAD]):
+        folder.mkdir(exist_ok=True)
+        path = folder / str(len(found.files))
+        path.write_bytes(content)
+        found.files[name], found.crcs[name] = path, zlib.crc32(content)
+    elif promises_object(name.rpartition("/")[2], content[:HEAD]):
+        found.damaged.append(name)
+
+
+def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) -> None:
+    root, python = place
+    index = unpacked.index
+    owner = f"{index.get('name', file.name)} {index.get('version', '')}".strip()
+    depends = index.get("depends")
+    for spec in depends if isinstance(depends, list) else []:
+        if match := _GLIBC.match(str(spec)):
             glibc = tuple(int(part) for part in match[1].split(".") if part)
             scene.baselines.append(Baseline(owner, glibc, f"its dependency {spec}"))
-    for base, folders, names in os.walk(folder):
-        if base == str(folder):
-            folders[:] = [name for name in folders if name != "info"]
-        folders.sort()
-        for name in sorted([*names, *(each for each in folders if os.path.islink(f"{base}/{each}"))]):  # noqa: PTH114
-            _file(scene, folder, f"{base}/{name}", (owner, root, python))
-
-
-def _file(scene: Scene, folder: Path, path: str, place: tuple[str, str, str]) -> None:
-    owner, root, python = place
-    member = path[len(str(folder)) + 1 :]
-    if not may_be_object(member):
-        return
-    installed = f"{root}/{_place(member, python)}"
-    try:
-        if os.path.islink(path):  # noqa: PTH114  (thousands of files)
-            scene.links[installed] = os.readlink(path)  # noqa: PTH115
-            return
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            head = file.read(HEAD)
-        if is_object(head):
-            elf = read(Path(path), symbols=True)
-            if elf.is_dynamic:
-                size = os.stat(path).st_size  # noqa: PTH116
-                scene.add(Object(installed, owner, member, size, elf, Path(path).read_bytes, folder=root))
-                if member == "bin/python" or re.fullmatch(r"bin/python3\.\d+", member):
-                    scene.program = scene.program or f"{root}/bin/python"
-                    scene.links.setdefault(f"{root}/bin/python", Path(member).name)
-        elif promises_object(path.rpartition("/")[2], head):
-            unreadable(scene, owner, member, "it is called a shared object and is none: empty, cut or overwritten")
-    except (ElfError, OSError) as error:
-        unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
+    for member, target in unpacked.links.items():
+        scene.links[f"{root}/{_place(member, python)}"] = target
+    for member, path in sorted(unpacked.files.items()):
+        elf = unpacked.elf(member)
+        if isinstance(elf, str):
+            unreadable(scene, owner, member, elf)
+            continue
+        if not elf.is_dynamic:
+            continue
+        installed = f"{root}/{_place(member, python)}"
+        size = path.stat().st_size
+        scene.add(Object(installed, owner, member, size, elf, path.read_bytes, unpacked.crcs[member], root))
+        if re.fullmatch(r"bin/python3\.\d+", member):
+            scene.program = scene.program or f"{root}/bin/python"
+            scene.links.setdefault(f"{root}/bin/python", Path(member).name)
+    for member in unpacked.damaged:
+        unreadable(scene, owner, member, "it is called a shared object and is none: empty, cut or overwritten")
 
 
 def _place(member: str, python: str) -> str:

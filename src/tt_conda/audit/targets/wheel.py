@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 from isal import isal_zlib
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -23,9 +24,9 @@ from tt_conda.elf import Elf, ElfError, read
 _DATA = re.compile(r"^[^/]+\.data/(platlib|purelib|scripts|data|headers)/(.*)$", re.S)
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+_ISAL = cast("type[Exception]", isal_zlib.error)  # its stub calls the class an instance
 _DAMAGED = (
-    zipfile.BadZipFile, zlib.error, isal_zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError,
+    zipfile.BadZipFile, zlib.error, _ISAL, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 """What damaged archives end in."""
 _IN_MEMORY = 64 << 20
