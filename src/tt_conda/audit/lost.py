@@ -35,8 +35,12 @@ class Lost:
 
 
 def roots(scene: Scene) -> list[Object]:
-    """What is opened by itself: programs, Python modules, and whatever these do not bring in."""
-    found = [item for item in scene if item.is_program or item.is_python_module]
+    """What is opened by itself: programs, Python modules, and whatever these do not bring in.
+
+    Copies for which another one stands (:attr:`Scene.once`) are not there.
+    """
+    there = [item for item in scene if scene.substitute(item.soname) in (None, item)]
+    found = [item for item in there if item.is_program or item.is_python_module]
     reached = set(found)
 
     def extend(new: Iterable[Object]) -> None:
@@ -44,8 +48,8 @@ def roots(scene: Scene) -> list[Object]:
             reached.update(loaded.object for loaded in scene.closure(item).loaded)
 
     extend(found)
-    rest = [item for item in scene if item not in reached]
-    wanted = {name for item in scene for name in item.elf.needed}
+    rest = [item for item in there if item not in reached]
+    wanted = {name for item in there for name in item.elf.needed}
     first = [item for item in rest if item.name not in wanted and item.soname not in wanted]
     extend(first)
     second = [item for item in rest if item not in reached]

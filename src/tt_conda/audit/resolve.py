@@ -62,8 +62,12 @@ class _Wants:
 
 @dataclass(frozen=True)
 class _Gives:
+    """What an object has for others: names for whoever asks for no version, ``name@version``, and names for all."""
+
     plain: frozenset[str]
     versioned: frozenset[str]
+    bare: frozenset[str]
+    """All of an object that knows no versions, else those in its base version: they serve every version."""
 
 
 @dataclass
@@ -104,7 +108,7 @@ class Resolver:
                 break
             gives = self.gives(provider)
             left, left_versioned = plain - gives.plain, versioned - gives.versioned
-            if left_versioned and (bare := self._bare(provider)):
+            if left_versioned and (bare := gives.bare):
                 left_versioned = frozenset(w for w in left_versioned if w.partition("@")[0] not in bare)
             if len(left) < len(plain) or len(left_versioned) < len(versioned):
                 used.append(provider)
@@ -127,16 +131,13 @@ class Resolver:
         return self._wants[item]
 
     def gives(self, item: Object) -> _Gives:
-        """What ``item`` has for others: names for whoever asks for no version, and ``name@version``."""
+        """What ``item`` has for others."""
         if item not in self._gives:
             symbols = item.elf.symbols
+            defined, given = symbols.defined, symbols.given_versions
             self._gives[item] = _Gives(
-                symbols.defined - symbols.old if symbols.old else symbols.defined,
-                frozenset(f"{name}@{each}" for name, versions in symbols.given_versions.items() for each in versions),
+                defined - symbols.old if symbols.old else defined,
+                frozenset(f"{name}@{each}" for name, versions in given.items() for each in versions),
+                defined - given.keys() if given else defined,
             )
         return self._gives[item]
-
-    def _bare(self, item: Object) -> frozenset[str]:
-        """The names that serve every version: all of an object that knows none, else those in its base version."""
-        symbols = item.elf.symbols
-        return symbols.defined - symbols.given_versions.keys() if symbols.given_versions else symbols.defined

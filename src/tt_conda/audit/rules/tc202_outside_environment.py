@@ -1,0 +1,67 @@
+"""A library is taken from outside of the environment.
+
+**Why it matters.** It works on this machine, with this version of that library; on another machine the library may be
+missing, or have another ABI. In a conda environment everything but the C library comes from packages. A manylinux wheel
+may take what its policy lists (PEP 600; auditwheel's `lib_whitelist`) and nothing else.
+
+**Seen in the wild.** PyQt5's wheels take `libxkbcommon.so.0`, `libfontconfig.so.1` and much of xcb from the machine, so
+that they fail in slim containers with `could not load the Qt platform plugin "xcb"`.
+
+**What to do.** In a conda package: depend on the package that brings the library (`libstdcxx`, `libgl`, …) and give the
+object an RPATH that leads to the environment's `lib/`. In a wheel: let auditwheel vendor it, or tell people what to
+install.
+
+**False alarms.** Drivers that must come from the machine (`libcuda.so.1`, `libGLX_nvidia.so.0`). Which of the
+libraries are found depends on the machine that the audit runs on: those that it lacks are TC201.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.words import listed, plain_owner
+from tt_conda.carve.providers import load_providers
+
+RULE = Rule(
+    "TC202", "outside-environment", Severity.WARNING,
+    "A library is taken from outside of the environment.",
+    "Depend on the package that brings it, or ship it.",
+)  # fmt: skip
+
+_DRIVERS = frozenset({"libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1"})
+"""They belong to the kernel module: only the machine can have the right ones."""
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Say for each owner what it takes from the machine that it may not."""
+    if scene.kind == "process":
+        return
+    allowed = scene.from_machine | _DRIVERS
+    host = scene.host_objects
+    known = load_providers().packages if scene.is_conda and scene.kind == "files" else {}
+    found: dict[str, dict[str, dict[Object, str]]] = {}
+    for root in scene.roots:
+        for (needer, name), used in scene.closure(root).resolved.items():
+            if (
+                name not in allowed
+                and name not in known
+                and used.object.folder == ""
+                and used.object not in host
+                and not scene.is_inside(used.object.path)
+                and scene.is_inside(needer.object.path)
+            ):
+                found.setdefault(needer.object.owner, {}).setdefault(name, {})[needer.object] = used.path
+    for owner, names in found.items():
+        needers = list(dict.fromkeys(item for each in names.values() for item in each))
+        why = "packages bring all but the C library" if scene.is_conda else "the manylinux policies do not list them"
+        yield RULE.finding(
+            plain_owner(owner),
+            f"{owner} takes {listed(sorted(names))} from this machine; {why}.",
+            needers,
+            evidence=[
+                f"{item.member}: {name} => {path}" for name in sorted(names) for item, path in names[name].items()
+            ],
+        )

@@ -1,0 +1,68 @@
+"""A search path leads to the build machine, or to wherever the program was started.
+
+**Why it matters.** An absolute RPATH or RUNPATH is searched on every machine. Where the folder does not exist it costs
+time; where somebody can create it, libraries of theirs are loaded; where it exists by chance, the wrong ones are. An
+empty or relative entry means the working directory: whoever can write there runs code (CWE-426).
+
+**Seen in the wild.** ttnn-shutov 0.65.0: RUNPATH `/opt/openmpi-v5.0.7-ulfm/lib:/project/build_Release/lib:$ORIGIN`.
+
+**What to do.** Keep only entries relative to `$ORIGIN`: `patchelf --set-rpath`, CMake's `CMAKE_INSTALL_RPATH`, or
+`CMAKE_BUILD_WITH_INSTALL_RPATH`.
+
+**False alarms.** Programs that are made for one place on one machine, such as what `cmake --install` puts into
+`/usr/local`. Paths below the audited environment itself are none, nor conda's placeholders, which installing replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.words import listed
+
+RULE = Rule(
+    "TC204", "build-path", Severity.WARNING,
+    "A search path leads to the build machine or to the working directory.",
+    "Set the search path to entries relative to $ORIGIN.",
+)  # fmt: skip
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Say which search paths have absolute or relative entries; objects of an owner with the same path are one."""
+    groups: dict[tuple[str, str, str], list[Object]] = {}
+    for item in scene:
+        for tag, path in (("RUNPATH", item.elf.runpath), ("RPATH", item.elf.rpath)):
+            if path is not None and not (tag == "RPATH" and item.elf.runpath is not None):
+                groups.setdefault((item.owner, tag, path), []).append(item)
+    for (_, tag, path), items in groups.items():
+        absolute, relative = [], []
+        for entry in path.split(":") if path else []:
+            if entry.startswith("/"):
+                if not _is_inside(scene, entry):
+                    absolute.append(entry)
+            elif not entry.startswith(("$ORIGIN", "${ORIGIN}")):
+                relative.append(entry)
+        if not absolute and not relative:
+            continue
+        kept = [entry for entry in path.split(":") if entry not in absolute and entry not in relative]
+        said = []
+        if absolute:
+            said.append(f"{listed(absolute)}, {'a folder' if len(absolute) == 1 else 'folders'} of the build machine")
+        if relative:
+            said.append(f"{listed([entry or '(empty)' for entry in relative])}, searched in the working directory")
+        yield RULE.finding(
+            path,
+            f"The {tag} of {listed((item.name for item in items), 3)} has {'; and '.join(said)}.",
+            items,
+            remedy=f"Set it to what is relative to the object: patchelf --set-rpath '{':'.join(kept)}'"
+            if kept else "Remove it: patchelf --remove-rpath.",
+            evidence=[f"{tag} {path}"],
+        )  # fmt: skip
+
+
+def _is_inside(scene: Scene, folder: str) -> bool:
+    return "_placehold" in folder or any(
+        folder.rstrip("/") == top or folder.startswith(top + "/") for top in scene.folders
+    )

@@ -1,0 +1,47 @@
+"""A library's file is not called what others need it as.
+
+**Why it matters.** The linker writes a library's soname into what is linked to it, and the dynamic linker looks for a
+*file* of that name. Where the file is called otherwise, and no link has the soname's name, the library is not found
+although it lies where it is looked for.
+
+**Seen in the wild.** Libraries that were copied or renamed without their links (`libfoo.so.1.2.3` without
+`libfoo.so.1`), as zip archives, and so wheels, cannot hold links.
+
+**What to do.** Name the file after its soname, or set the soname to the file's name and relink what needs it
+(`patchelf --set-soname`, `--replace-needed`).
+
+**False alarms.** None known: files whose other name nobody needs are not reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.lost import Lost
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.words import listed, verb
+
+RULE = Rule(
+    "TC207", "soname-differs", Severity.ERROR,
+    "A library's file is not called what others need it as.",
+    "Name the file after its soname.",
+)  # fmt: skip
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Say which libraries lie in a folder that is searched, under another name than their soname."""
+    groups: dict[Object, list[Lost]] = {}
+    for lost in scene.lost:
+        if lost.reason == "file name" and lost.provider:
+            groups.setdefault(lost.provider, []).append(lost)
+    for provider, found in groups.items():
+        needers = list(dict.fromkeys(lost.needer for lost in found))
+        yield RULE.finding(
+            provider.soname,
+            f"{listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')} {provider.soname}; the folder that is searched has it "
+            f"only as {provider.name}, so that it is not found.",
+            [provider, *needers],
+            remedy=f"Call the file {provider.soname}, or add a link of that name.",
+        )

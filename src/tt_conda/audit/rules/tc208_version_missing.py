@@ -1,0 +1,61 @@
+"""A library is found, but not with the symbol version that is needed.
+
+**Why it matters.** Before any symbol is looked up, the dynamic linker compares the versions that an object needs with
+those that the library defines, and refuses: ``version `GLIBCXX_3.4.31' not found (required by …)``. It means that the
+library which is found is older than the one that was linked to, or another build of it.
+
+**Seen in the wild.** A conda environment whose `libstdc++.so.6` is older than the compiler of a package; a
+`LD_LIBRARY_PATH` or an RPATH that leads to the machine's `libstdc++.so.6` before the environment's.
+
+**What to do.** Put the newer library first, or build against the older one. For glibc: build on an older system or
+against an older sysroot.
+
+**False alarms.** None known. Of wheels and packages that are not installed, what comes from the machine is not
+compared: see TC303.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.resolve import missing_versions
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.words import listed
+
+RULE = Rule(
+    "TC208", "version-missing", Severity.ERROR,
+    "A library is found, but not with the symbol version that is needed.",
+    "Provide the newer library, or build against the older one.",
+)  # fmt: skip
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Say which versions the libraries that are found lack."""
+    groups: dict[tuple[Object, str, Object | None], list[str]] = {}
+    for root in scene.roots:
+        for each in missing_versions(scene.closure(root)):
+            provider = each.provider.object if each.provider else None
+            if scene.kind == "files" and provider and not scene.is_inside(provider.path):
+                continue
+            versions = groups.setdefault((each.needer.object, each.library, provider), [])
+            if each.version not in versions:
+                versions.append(each.version)
+    for (needer, library, provider), versions in groups.items():
+        if provider is None:
+            yield RULE.finding(
+                library,
+                f"{needer.name} needs versions of {library}, which none of its NEEDED names brings in: the dynamic "
+                "linker stops with a failed assertion.",
+                [needer],
+                remedy="Its NEEDED was changed without its version table: use patchelf 0.18 or newer, or relink.",
+                evidence=versions,
+            )
+            continue
+        yield RULE.finding(
+            library,
+            f"{needer.name} needs {listed(versions)} of {library}, which {provider} does not define.",
+            [needer, provider],
+            evidence=[f"{provider.member} defines up to {provider.elf.version_gives[-1]}"],
+        )
