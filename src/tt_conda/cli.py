@@ -118,13 +118,15 @@ def build(
 
       tt-conda build torch-ttnn --channel conda-forge
     """
+    from tt_conda import gate
     from tt_conda.channel.build import build as run
     from tt_conda.report.build import show
 
     asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python}
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)
-    show(run(packages or [], axes=axes, channels=lambda: channel or _others(), pythons=pythons, jobs=jobs))
+    others = lambda: channel or _others()  # noqa: E731
+    show(run(packages or [], axes=axes, channels=others, pythons=pythons, jobs=jobs, check=gate.check_package))
 
 
 @app.command()

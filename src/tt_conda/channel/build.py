@@ -55,8 +55,14 @@ class Built:
     """Packages that were built before from the same things, in another checkout or at another time."""
     untested: dict[str, list[str]] = field(default_factory=dict)
     """Package → names of the dependencies that no channel has, so that its tests could not run."""
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    """Package → what the check found in it that is no reason not to publish it."""
     left_out: list[str] = field(default_factory=list)
     """Packages that were asked for and are made for a Python that is not here."""
+
+
+Check = Callable[[Path, Path, Sequence[str | Path]], Sequence[str]]
+"""Looks at a package before it is published: its file, its recipe's folder, the channels. Raises to refuse it."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,11 @@ class _Work:
 class Builder:
     """Builds packages into the channel of a project, two at a time."""
 
-    def __init__(self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int) -> None:
-        self.project, self.config, self.jobs = project, config, jobs
+    def __init__(
+        self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int,
+        check: Check | None = None,
+    ) -> None:  # fmt: skip
+        self.project, self.config, self.jobs, self.check = project, config, jobs, check
         self.channel = project / "output"
         if not (self.channel / "noarch" / "repodata.json").is_file():
             index.publish([], self.channel)
@@ -284,6 +293,10 @@ class Builder:
             compression=COMPRESSION,
         )
         package, untested = self._engine(job, output, bar)
+        if self.check:
+            bar.describe(f"{output.name}: audit")
+            if said := self.check(package, output.recipe.parent, self.channels):
+                self.result.warnings[output.stem] = list(said)
         path = index.publish([package], self.channel)[0]
         self._record(output, work.key, path, untested)
         self.kept.put(work.key, path, untested)
@@ -363,6 +376,7 @@ def build(
     pythons: Collection[str] | None = None,
     project: Path | None = None,
     jobs: int | None = None,
+    check: Check | None = None,
 ) -> Built:
     """Build packages of a project's recipes, and the ones of the project that they require.
 
@@ -373,6 +387,7 @@ def build(
         pythons: the versions that the channels have; packages for another one are left out and named. None: all.
         project: the checkout; default: the nearest folder with ``recipes/`` and ``variants.yaml``.
         jobs: builds side by side; default: half the CPUs, at least two.
+        check: looks at each package that was built before it is published.
 
     Raises:
         TtCondaError: no such package, an unreadable recipe, a failed build, none of a package's Pythons is there.
@@ -398,7 +413,7 @@ def build(
             f"Install one, for instance: uv python install {' '.join(absent)}   and run the command again.",
         )
     with naming_full_disk(project / "output", settings.cache_dir()):
-        builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2))
+        builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2), check)
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
             result = builder.run(possible)

@@ -10,6 +10,10 @@ def show(result: Built) -> None:
     """Say what was built, what was up to date, and what could not be tested or built and why."""
     reused = f"{len(result.reused)} built before, " if result.reused else ""
     console.print(f"{len(result.built)} built, {reused}{len(result.current)} up to date, in {result.channel}")
+    for stem, said in sorted(result.warnings.items()):
+        for line in said:
+            console.print(f"[yellow]audit[/yellow] {stem}: ", end="")
+            console.print(line, markup=False)
     for stem, absent in sorted(result.untested.items()):
         console.print(f"[yellow]not tested[/yellow] {stem}: {', '.join(absent)} is in no channel here")
     if result.left_out:

@@ -1,0 +1,67 @@
+"""What building asks of the audit: a package in which it finds an error is not published."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tt_conda.audit.audit import audit
+from tt_conda.audit.config import load_config
+from tt_conda.audit.finding import Severity
+from tt_conda.audit.inventory import package_facts
+from tt_conda.audit.targets import read_targets
+from tt_conda.audit.verdict import judge
+from tt_conda.channel import environment
+from tt_conda.channel.places import local_path
+from tt_conda.errors import TtCondaError
+
+
+def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -> list[str]:
+    """Audit a package that was just built, among its dependencies.
+
+    Args:
+        package: the file.
+        recipe: the folder of its recipe; an ``audit.toml`` there says what is known and stays.
+        channels: where its dependencies come from; where one is in none of them, the package is looked at alone.
+
+    Returns:
+        The warnings about it that its recipe does not ignore, the costliest first.
+
+    Raises:
+        TtCondaError: one of them is an error.
+    """
+    facts = package_facts(package)
+    if not facts.objects:
+        return []
+    with tempfile.TemporaryDirectory(prefix="tt-conda-gate-") as folder:
+        depends = [spec for spec in facts.depends if not spec.startswith("__")]
+        with read_targets([package, *_dependencies(depends, channels, Path(folder, "prefix"))]) as scene:
+            if scene.program is not None:  # with its Python all of them are there
+                scene.kind = "installed"
+            verdict = judge(audit(scene), load_config(folder=recipe))
+    owner = f"{facts.name} {facts.version}"
+    mine = [finding for finding in verdict.findings if any(place.owner == owner for place in finding.places)]
+    errors = [finding for finding in mine if finding.severity is Severity.ERROR]
+    if errors:
+        said = "\n".join(f"  {finding.code} {finding.message}" for finding in errors)
+        raise TtCondaError(
+            f"{package.name} is not published, because of what the audit found in it:\n{said}",
+            f"{errors[0].remedy}\nWhat a rule means: tt-conda explain {errors[0].code}. What is known and stays goes,"
+            f" with its reason, into {recipe / 'audit.toml'}.",
+        )
+    return [f"{finding.code} {finding.message}" for finding in mine if finding.severity is Severity.WARNING]
+
+
+def _dependencies(depends: Sequence[str], channels: Sequence[str | Path], prefix: Path) -> list[Path]:
+    """Dependencies as targets: packages on this machine as they are, those of other channels in an environment."""
+    try:
+        records = environment.solve(depends, channels)
+    except TtCondaError:
+        return []
+    packages = [local_path(record.url) for record in records]
+    here = [path for path in packages if path is not None]
+    if len(here) == len(packages):
+        return here
+    environment.install(depends, prefix, channels)
+    return [prefix]
