@@ -9,16 +9,18 @@ import os
 import posixpath
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from tt_conda.audit.flavour import under_other_library
 from tt_conda.audit.loader import Closure, Loaded, System, closure, this_system
 from tt_conda.audit.lost import Lost, lost_names, roots
 from tt_conda.audit.machine import glibc_sonames, policies
 from tt_conda.audit.resolve import Resolver
+from tt_conda.audit.undefined import Undefined, namespaces, undefined_symbols
 from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.read import MACHINES
 
@@ -201,7 +203,7 @@ class Scene:
             return hit
         if self.links and (linked := self._resolve(real)) != real:
             return self.find(linked)
-        if name not in self._names(folder):
+        if name not in self._names(folder) or (self.is_for_any_machine and name not in self.from_machine):
             return None
         real = os.path.realpath(real)
         if (hit := self.objects.get(real)) is not None or real in self._system_objects:
@@ -357,6 +359,38 @@ class Scene:
         found = ((root, self.resolver.unresolved(self.closure(root))) for root in self.roots)
         return [(root, names) for root, names in found if names]
 
+    @cached_property
+    def undefined(self) -> list[Undefined]:
+        """What objects lack; see :func:`tt_conda.audit.undefined.undefined_symbols`."""
+        return undefined_symbols(self)
+
+    def other_library(self, lacking: Undefined) -> Mapping[str, tuple[str, Object]]:
+        """What is there with the other C++ standard library's types: name → (name as it is there, whose)."""
+        if lacking not in self._other_library:
+            inside = [item for item in lacking.around if self.is_inside(item.path)]
+            inside.sort(key=lambda item: item.path)
+            self._other_library[lacking] = under_other_library(lacking.names, inside)
+        return self._other_library[lacking]
+
+    @cached_property
+    def _other_library(self) -> dict[Undefined, Mapping[str, tuple[str, Object]]]:
+        return {}
+
+    def namespaces(self, item: Object) -> frozenset[str]:
+        """The outermost C++ namespaces that an object exports names in."""
+        if item not in self._namespaces:
+            self._namespaces[item] = namespaces(item)
+        return self._namespaces[item]
+
+    @cached_property
+    def _namespaces(self) -> dict[Object, frozenset[str]]:
+        return {}
+
+    @cached_property
+    def needed(self) -> frozenset[Object]:
+        """The objects that another one's NEEDED brings in."""
+        return frozenset(used.object for root in self.roots for used in self.closure(root).resolved.values())
+
     def named(self, name: str) -> list[Object]:
         """The objects that have this soname, or this file name."""
         return self._named.get(name, [])
@@ -377,6 +411,11 @@ class Scene:
         )
 
     @property
+    def is_for_any_machine(self) -> bool:
+        """Whether nothing is installed: what this machine happens to have then does not count."""
+        return self.kind == "files" and ROOT in self.folders
+
+    @cached_property
     def from_machine(self) -> frozenset[str]:
         """The sonames that may come from outside of the targets."""
         return glibc_sonames() if self.is_conda else glibc_sonames() | policies().sonames

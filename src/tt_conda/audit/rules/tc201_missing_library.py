@@ -9,13 +9,14 @@ are not in the wheel (`libQt53DCore.so.5`).
 **What to do.** Ship the library in the package, or depend on the package that brings it and make the search path lead
 to it. When only some of the packages are audited, name the one that brings it as another target.
 
-**Severity.** An error where a program, a Python module or a library of the environment's `lib/` does not load. A
-warning for what is only opened by name, as plugins are: who opens it usually does without. A note for a library that a
-package is known to bring which is not among the targets.
+**Severity.** An error where a program, a Python module or a library of the environment's `lib/` does not load; a
+warning for what is only opened by name, as plugins are: who opens it usually does without. Of wheels and packages that
+are not installed, it is an error where the name has auditwheel's hash, as then no other package can bring it; a note for
+a library that a package is known to bring which is not among the targets; else a warning: what this machine has does not
+count, only what every machine may be relied on to have.
 
 **False alarms.** Code that loads a library of this name by its path before, from a place outside of the targets. Of a
-wheel that is audited alone, what its dependencies bring: the linker's rules cannot tell this from a library that was
-forgotten, so it is a warning unless the name has auditwheel's hash or all folders in which it is looked for are there.
+wheel that is audited alone, what its dependencies bring.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tt_conda.audit.finding import Certainty, Finding, Severity
-from tt_conda.audit.loader import expanded
 from tt_conda.audit.lost import Lost
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
@@ -37,12 +37,15 @@ RULE = Rule(
     "Ship the library, or depend on the package that brings it and make the search path lead to it.",
 )  # fmt: skip
 
+_WHEELS = {"libtorch": "torch", "pytorch": "torch"}
+"""Conda package → the wheel that brings the same library."""
+
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Say which names are nowhere; those that the same objects cannot load without are one finding."""
     by_name: dict[str, list[Lost]] = {}
     for lost in scene.lost:
-        if lost.reason == "nowhere" and not (scene.kind == "files" and lost.name in scene.from_machine):
+        if lost.reason == "nowhere" and not (scene.is_for_any_machine and lost.name in scene.from_machine):
             by_name.setdefault(lost.name, []).append(lost)
     groups: dict[tuple[Severity, frozenset[Object]], dict[str, list[Lost]]] = {}
     for name, found in by_name.items():
@@ -56,53 +59,49 @@ def _finding(scene: Scene, severity: Severity, found: dict[str, list[Lost]]) -> 
     names = sorted(found)
     needers = list(dict.fromkeys(lost.needer for name in names for lost in found[name]))
     blocked = list(dict.fromkeys(root for name in names for lost in found[name] for root in lost.roots))
-    packages = sorted({spec for name in names if (spec := _package(name))})
-    what = f"{listed(names)}, which {listed((n.name for n in needers), 3)} {verb(needers, 'needs', 'need')},"
-    where = "nowhere in the targets" if scene.kind == "files" else "neither in the environment nor on this machine"
+    packages = sorted({package for name in names if (package := _package(scene, name))})
     remedy = None
     if packages:
         remedy = f"It comes from {listed(packages)}: depend on it, and name it as another target to audit both."
+    elif scene.is_for_any_machine and severity is not Severity.ERROR:
+        remedy = "Ship the library, or depend on the package that brings it and name that as another target."
     elif scene.from_machine.issuperset(names):
         remedy = "Install it on this machine: packages count on it."
-    elif scene.kind == "files" and severity is not Severity.ERROR:
-        remedy = "Name the package that brings it as another target; if none does, ship the library."
+    where = "neither in the targets nor on this machine"
+    if scene.is_for_any_machine:
+        where = "nowhere in the targets, and not among what may come from the machine"
     return RULE.finding(
         names[0],
-        f"{what} {verb(names, 'is', 'are')} {where}: {listed((item.name for item in blocked), 3)} "
+        f"{listed(names)}, which {listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')}, "
+        f"{verb(names, 'is', 'are')} {where}: {listed((item.name for item in blocked), 3)} "
         f"{verb(blocked, 'does', 'do')} not load.",
         needers,
         severity=severity,
         remedy=remedy,
-        certainty=Certainty.CERTAIN if severity is Severity.ERROR or scene.kind != "files" else Certainty.LIKELY,
+        certainty=Certainty.CERTAIN if severity is Severity.ERROR or not scene.is_for_any_machine else Certainty.LIKELY,
         evidence=[f"{item.member} needs {name}" for name in names for item in needers if name in item.elf.needed],
-    )  # fmt: skip
+    )
 
 
-def _package(name: str) -> str | None:
-    known = load_providers().find(plain_soname(name)) if plain_soname(name) == name else None
-    return known[1] if known else None
+def _package(scene: Scene, name: str) -> str | None:
+    """The package that is known to bring a library and is not audited: conda's, for wheels PyPI's."""
+    known = load_providers().find(name) if scene.is_for_any_machine else None
+    if not known or not known[1]:
+        return None
+    return known[1] if scene.is_conda else _WHEELS.get(known[1])
 
 
 def _severity(scene: Scene, name: str, lost: list[Lost]) -> Severity:
-    if scene.kind == "files":
+    if scene.is_for_any_machine:
         if plain_soname(name) != name:
             return Severity.ERROR
-        if _package(name):
-            return Severity.NOTE
-        if not all(_is_complete(scene, each.needer) for each in lost):
-            return Severity.WARNING
-    matters = any(is_opened_for_sure(scene, root) for each in lost for root in each.roots)
+        return Severity.NOTE if _package(scene, name) else Severity.WARNING
+    matters = any(_is_opened_for_sure(scene, root) for each in lost for root in each.roots)
     return Severity.ERROR if matters else Severity.WARNING
 
 
-def is_opened_for_sure(scene: Scene, item: Object) -> bool:
+def _is_opened_for_sure(scene: Scene, item: Object) -> bool:
     """Whether it is a program, a module that is imported, or a library that everybody can link to."""
     return (
         item.is_program or item.is_python_module or item.path in {f"{each}/lib/{item.name}" for each in scene.folders}
     )
-
-
-def _is_complete(scene: Scene, needer: Object) -> bool:
-    """Whether every folder in which a needed library is looked for is among the targets."""
-    folders = expanded(needer.elf.search_path, needer.path, scene.system)
-    return bool(folders) and all(scene.is_folder(folder) for folder in folders)

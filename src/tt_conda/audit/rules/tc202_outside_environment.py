@@ -12,7 +12,8 @@ object an RPATH that leads to the environment's `lib/`. In a wheel: let auditwhe
 install.
 
 **False alarms.** Drivers that must come from the machine (`libcuda.so.1`, `libGLX_nvidia.so.0`). Which of the
-libraries are found depends on the machine that the audit runs on: those that it lacks are TC201.
+libraries are found depends on the machine that the audit runs on: those that it lacks are TC201, and so are all of
+them for wheels and packages that are not installed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, plain_owner
-from tt_conda.carve.providers import load_providers
 
 RULE = Rule(
     "TC202", "outside-environment", Severity.WARNING,
@@ -37,17 +37,15 @@ _DRIVERS = frozenset({"libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "l
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Say for each owner what it takes from the machine that it may not."""
-    if scene.kind == "process":
+    if scene.kind == "process" or scene.is_for_any_machine:
         return
     allowed = scene.from_machine | _DRIVERS
     host = scene.host_objects
-    known = load_providers().packages if scene.is_conda and scene.kind == "files" else {}
     found: dict[str, dict[str, dict[Object, str]]] = {}
     for root in scene.roots:
         for (needer, name), used in scene.closure(root).resolved.items():
             if (
                 name not in allowed
-                and name not in known
                 and used.object.folder == ""
                 and used.object not in host
                 and not scene.is_inside(used.object.path)

@@ -42,8 +42,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         names = sorted({lost.name for lost in found})
         yield RULE.finding(
             plain_owner(provider),
-            f"{listed((item.name for item in needers), 3)} of {owner} {verb(needers, 'needs', 'need')} {listed(names)}, which "
-            f"{'it' if owner == provider else provider} has in a folder that is not searched: "
+            f"{listed((item.name for item in needers), 3)} of {owner} {verb(needers, 'needs', 'need')} "
+            f"{listed(names)}, which {'it' if owner == provider else provider} has in a folder that is not searched: "
             f"loading works only after something else has loaded {verb(names, 'it', 'them')}.",
             needers,
             evidence=[f"{lost.needer.member} needs {lost.name}, which is {lost.provider.member}" for lost in found

@@ -45,7 +45,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         needers = [item for item, _ in found]
         yield RULE.finding(
             name,
-            f"{listed((item.name for item in needers), 3)} of {owner} {verb(needers, 'needs', 'need')} {name}, a copy that {provider.owner} "
-            "vendors under a name which its next build will not have.",
+            f"{listed((item.name for item in needers), 3)} of {owner} {verb(needers, 'needs', 'need')} {name}, "
+            f"a copy that {provider.owner} vendors under a name which its next build will not have.",
             [*needers, provider],
         )

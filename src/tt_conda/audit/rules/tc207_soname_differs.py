@@ -40,8 +40,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         needers = list(dict.fromkeys(lost.needer for lost in found))
         yield RULE.finding(
             provider.soname,
-            f"{listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')} {provider.soname}; the folder that is searched has it "
-            f"only as {provider.name}, so that it is not found.",
+            f"{listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')} {provider.soname}; "
+            f"the folder that is searched has it only as {provider.name}, so that it is not found.",
             [provider, *needers],
             remedy=f"Call the file {provider.soname}, or add a link of that name.",
         )

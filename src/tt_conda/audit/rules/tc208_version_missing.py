@@ -37,7 +37,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     for root in scene.roots:
         for each in missing_versions(scene.closure(root)):
             provider = each.provider.object if each.provider else None
-            if scene.kind == "files" and provider and not scene.is_inside(provider.path):
+            if scene.is_for_any_machine and provider and not scene.is_inside(provider.path):
                 continue
             versions = groups.setdefault((each.needer.object, each.library, provider), [])
             if each.version not in versions:

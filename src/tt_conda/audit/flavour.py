@@ -1,0 +1,88 @@
+"""Which C++ standard library an object was compiled with, seen in its symbols.
+
+Both libraries put what may not be mixed into inline namespaces, so that it shows in mangled names: libc++ everything
+into ``std::__1`` (mangled ``St3__1``), libstdc++ its newer strings and lists into ``std::__cxx11`` (``St7__cxx11``;
+GCC's manual, "Dual ABI").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from tt_conda.audit.demangle import demangle
+
+if TYPE_CHECKING:
+    from tt_conda.audit.scene import Object
+
+Flavour = Literal["libc++", "libstdc++"]
+
+_MARKS: dict[Flavour, str] = {"libc++": "St3__1", "libstdc++": "St7__cxx11"}
+RUNTIMES: dict[str, Flavour] = {"libc++.so.1": "libc++", "libstdc++.so.6": "libstdc++"}
+"""Soname → whose it is."""
+
+_INLINE = re.compile(r"\bstd::__(?:\d+|cxx11)::")
+_SPACE = re.compile(r"\s+(?=[>&*])|(?<=,)\s+")
+_STRING = re.compile(r"\bstd::string\b")
+_PLAIN_STRING = "std::basic_string<char,std::char_traits<char>,std::allocator<char>>"
+_SIZE = re.compile(r"\d+")
+
+
+def flavour_of_name(name: str) -> Flavour | None:
+    """Whose types a mangled name has, None where it has neither's."""
+    return next((flavour for flavour, mark in _MARKS.items() if mark in name), None)
+
+
+def flavour_of(item: Object) -> Flavour | None:
+    """Which standard library's types an object has in its symbols, else which one it is linked to."""
+    symbols = item.elf.symbols
+    for names in (symbols.undefined, symbols.defined):
+        text = "\n".join(names)
+        counts = {flavour: text.count(mark) for flavour, mark in _MARKS.items()}
+        if any(counts.values()):
+            return max(counts, key=lambda flavour: counts[flavour])
+    return next((RUNTIMES[name] for name in item.elf.needed if name in RUNTIMES), None)
+
+
+def undone(name: str) -> str:
+    """A mangled name as people write it, without the inline namespaces of the standard libraries."""
+    text = _SPACE.sub("", _INLINE.sub("std::", demangle(name)))
+    return _STRING.sub(_PLAIN_STRING, text)
+
+
+def under_other_library(wanted: Iterable[str], providers: Iterable[Object]) -> Mapping[str, tuple[str, Object]]:
+    """Find what is provided with the other standard library's types.
+
+    Args:
+        wanted: mangled names that nothing provides.
+        providers: where they are looked for.
+
+    Returns:
+        Wanted name → (the name as it is provided, by which object).
+    """
+    marked = {name for name in wanted if flavour_of_name(name) or "Ss" in name}
+    if not marked:
+        return {}
+    # Both names begin alike, up to the first type: only what begins so is demangled.
+    heads = {_head(name) for name in marked}
+    sizes = sorted({len(head) for head in heads})
+    by_text: dict[str, str] = {undone(name): name for name in sorted(marked)}
+    found: dict[str, tuple[str, Object]] = {}
+    for provider in providers:
+        for name in provider.elf.symbols.defined:
+            if name.startswith("_Z") and any(name[:size] in heads for size in sizes):
+                text = by_text.get(undone(name))
+                if text is not None and text != name:
+                    found.setdefault(text, (name, provider))
+    return found
+
+
+def _head(name: str) -> str:
+    """The beginning of a mangled name that its parameters' types do not change: its nested name, or its first one."""
+    at = 2
+    if name.startswith("_ZN"):
+        at = 3 + len(name[3:]) - len(name[3:].lstrip("rVKRO"))
+    while match := _SIZE.match(name, at):
+        at = match.end() + int(match[0])
+    return name[:at]

@@ -1,0 +1,70 @@
+"""A symbol is needed that nothing provides.
+
+**Why it matters.** Python opens its modules with every symbol bound at once (RTLD_NOW): one that nothing in the
+module's closure defines ends the import with `undefined symbol: _ZN…`. Elsewhere it ends the program at the first call.
+
+**Seen in the wild.** torch-ttnn-shutov 0.1.0 beside ttnn-shutov 0.62.0 lacks
+`ttnn::operations::conv::conv_transpose2d::ConvTranpose2dOperation::invoke(ttsl::StrongType<unsigned char,
+ttnn::QueueIdTag>, …)`: the two were not built from the same sources.
+
+**What to do.** Build against the version of the library that is there, or pin the version that was built against.
+Where one's own library is forgotten at linking, link with `-Wl,--no-undefined`.
+
+**How it is judged.** Every strong undefined symbol is looked up as glibc does (elf/dl-lookup.c), its version respected,
+in what the program started with and in the closure of what is opened. Symbols of the Python interpreter count as
+provided where there is none among the targets. Where a needed library is not among the targets, its symbols are not
+reported again: only those whose outermost C++ namespace is exported by a library that *is* there.
+
+**False alarms.** Plugins take symbols from the program that opens them. What neither Python imports nor a program or an
+imported module needs is a note where some other object among the targets has the symbols, else a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.demangle import demangle, namespace_of
+from tt_conda.audit.finding import Certainty, Finding, Severity
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Scene
+from tt_conda.audit.undefined import Undefined
+from tt_conda.audit.words import listed, verb
+
+RULE = Rule(
+    "TC301", "undefined-symbol", Severity.ERROR,
+    "A symbol is needed that nothing provides.",
+    "Build against the version of the library that is there, or pin the version that was built against.",
+)  # fmt: skip
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Say what is undefined, by the object that needs it and by namespace."""
+    for each in scene.undefined:
+        groups: dict[str, list[str]] = {}
+        for name in sorted(each.names - scene.other_library(each).keys()):
+            groups.setdefault(namespace_of(name), []).append(name)
+        for namespace, names in groups.items():
+            yield _finding(scene, each, namespace, names)
+
+
+def _finding(scene: Scene, each: Undefined, namespace: str, names: list[str]) -> Finding:
+    item = each.item
+    readable = [demangle(name) for name in names]
+    severity, certainty = Severity.ERROR, Certainty.CERTAIN
+    if not any(root.is_program or root.is_python_module or item in scene.needed for root in each.roots):
+        # A plugin, or a library that is only opened by name: its opener may have the symbols.
+        elsewhere = any(names[0] in other.elf.symbols.defined for other in scene if other is not item)
+        severity = Severity.NOTE if elsewhere else Severity.WARNING
+        certainty = Certainty.POSSIBLE if elsewhere else Certainty.LIKELY
+    whose = f" of {namespace}::" if namespace else ""
+    return RULE.finding(
+        readable[0] if len(names) == 1 else namespace or names[0],
+        f"{item.name} needs {readable[0]}, which nothing provides."
+        if len(names) == 1
+        else f"{item.name} needs {len(names)} symbols{whose} that nothing provides: {listed(readable, 2)}.",
+        [item],
+        severity=severity,
+        certainty=certainty,
+        evidence=[*(f"{name}  {text}" if text != name else name for name, text in zip(names, readable, strict=True)),
+                  f"{listed((root.name for root in each.roots), 3)} {verb(each.roots, 'does', 'do')} not load"],
+    )  # fmt: skip

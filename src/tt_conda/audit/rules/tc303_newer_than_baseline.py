@@ -1,0 +1,80 @@
+"""A newer C or C++ library is needed than was promised.
+
+**Why it matters.** A wheel's platform tag (`manylinux_2_28`) and a conda package's `__glibc >=2.28` say on which
+systems it works. An object that needs a newer symbol version fails there with ``version `GLIBC_2.34' not found``, after the
+installer has found nothing wrong.
+
+**Seen in the wild.** Wheels that were built on the developer's machine and renamed instead of repaired; libraries that
+were copied from a newer distribution into an older one's container.
+
+**What to do.** Build in the container, or against the sysroot, of the policy that is promised; or promise the newer one
+(`auditwheel addtag`, conda's `c_stdlib_version`).
+
+**How it is judged.** glibc against the tag itself; GLIBCXX, CXXABI and GCC against what the manylinux policy of that
+glibc allows (auditwheel's table), where the library comes from the machine. Versions that are needed weakly do not
+count.
+
+**False alarms.** None known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.machine import Version, glibc_sonames, parse_version, policies
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Baseline, Object, Scene
+from tt_conda.audit.words import listed, plain_owner, verb
+
+RULE = Rule(
+    "TC303", "newer-than-baseline", Severity.ERROR,
+    "A newer C or C++ library is needed than was promised.",
+    "Build against the older library, or promise the newer one.",
+)  # fmt: skip
+
+_MACHINES = {"libstdc++.so.6", "libgcc_s.so.1"}
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Compare what each owner's objects need with the oldest system that the owner promises."""
+    for baseline in dict.fromkeys(scene.baselines):
+        limits = {"GLIBC": baseline.glibc}
+        if baseline.manylinux:
+            limits |= policies().newest(baseline.glibc)
+        over: dict[str, dict[Object, Version]] = {}
+        for item in scene:
+            if item.owner != baseline.owner:
+                continue
+            for family, version in _needs(scene, item).items():
+                if version > limits.get(family, version):
+                    over.setdefault(family, {})[item] = version
+        for family, items in over.items():
+            yield _finding(baseline, family, limits[family], items)
+
+
+def _needs(scene: Scene, item: Object) -> dict[str, Version]:
+    """Family → the newest version that an object needs of what comes from the machine."""
+    found: dict[str, Version] = {}
+    for library, versions in item.elf.version_needs.items():
+        if library in glibc_sonames() or (library in _MACHINES and not scene.named(library)):
+            for name in versions:
+                parsed = parse_version(name)
+                if parsed and name not in item.elf.weak_versions:
+                    found[parsed[0]] = max(parsed[1], found.get(parsed[0], ()))
+    return found
+
+
+def _finding(baseline: Baseline, family: str, limit: Version, items: dict[Object, Version]) -> Finding:
+    newest = max(items.values())
+    worst = [item for item, version in items.items() if version == newest]
+    needed = f"{family}_{'.'.join(map(str, newest))}"
+    symbols = sorted({name for item in worst for name, v in item.elf.symbols.wanted_versions.items() if v == needed})
+    return RULE.finding(
+        f"{plain_owner(baseline.owner)} {family}",
+        f"{listed((item.name for item in worst), 3)} {verb(worst, 'needs', 'need')} {needed}"
+        f"{f' (for {listed(symbols, 3)})' if symbols else ''}; {baseline.owner} promises to do with "
+        f"{family}_{'.'.join(map(str, limit))} ({baseline.said_by}).",
+        items,
+        evidence=[f"{item.member}: {family}_{'.'.join(map(str, version))}" for item, version in items.items()],
+    )
