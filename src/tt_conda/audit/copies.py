@@ -1,4 +1,4 @@
-"""Which objects are copies of one library: by soname with auditwheel's hash undone, and by content."""
+"""Which objects are copies of one library: by soname with auditwheel's hash undone, by build-id, and by content."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Copies:
 
     @property
     def bytes(self) -> int:
-        """Of all but the first."""
-        return sum(item.size for item in self.objects[1:])
+        """Of all but the largest."""
+        return sum(item.size for item in self.objects) - max(item.size for item in self.objects)
 
 
 def copies(objects: Iterable[Object]) -> list[Copies]:
@@ -50,16 +50,19 @@ def libraries(objects: Iterable[Object]) -> list[Copies]:
         leader[second] = first
 
     linked = linked_names(items)
+    builds: dict[str, Object] = {}
     stems: dict[tuple[str, str], list[Object]] = defaultdict(list)
     sizes: dict[int, list[Object]] = defaultdict(list)
     for item in items:
         sizes[item.size].append(item)
+        if item.elf.build_id:
+            join(builds.setdefault(item.elf.build_id, item), item)
         if is_library(item, linked):
             stems[item.elf.machine, soname_stem(item.library)].append(item)
     for group in stems.values():
         for at, one in enumerate(group):
             for other in group[:at]:
-                if _same(one.library, other.library):
+                if _same(one, other):
                     join(one, other)
                     break
     for group in sizes.values():
@@ -82,6 +85,14 @@ def is_library(item: Object, linked: Container[str]) -> bool:
     return not item.is_program and (not item.is_module or item.library in linked)
 
 
-def _same(a: str, b: str) -> bool:
-    """As :func:`same_library`, but a name without a version is only its equal: it may be any version's."""
-    return a == b or (same_library(a, b) and bool(version_of(a)) and bool(version_of(b)))
+def _same(one: Object, other: Object) -> bool:
+    """As :func:`same_library`, but a name without a version is only its equal: it may be any version's.
+
+    auditwheel names a copy after the file, not after the soname, so of its names only the first number tells.
+    """
+    a, b = one.library, other.library
+    versions = version_of(a), version_of(b)
+    if a == b or not all(versions):
+        return a == b
+    hashed = one.soname != a or other.soname != b
+    return same_library(a, b) or (hashed and versions[0][0] == versions[1][0])

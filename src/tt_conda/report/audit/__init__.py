@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from tt_conda.audit.verdict import Verdict
 from tt_conda.errors import TtCondaError
+
+if TYPE_CHECKING:
+    from tt_conda.audit.verdict import Verdict
 
 Format = Literal["table", "json", "sarif", "html"]
 _WIDEST = 110

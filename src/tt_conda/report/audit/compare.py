@@ -19,7 +19,7 @@ from tt_conda.audit.verdict import BADNESS, Verdict
 from tt_conda.elf import plain_soname
 from tt_conda.report.audit.document import Document, Found, Part, document, to_json
 from tt_conda.report.audit.numbers import count, megabytes
-from tt_conda.report.audit.table import COLORS
+from tt_conda.report.audit.table import COLORS, print_indented
 
 COMPARISON_SCHEMA = Path(__file__).with_name("compare.schema.json")
 _MODULES = "modules and programs"
@@ -160,9 +160,7 @@ def show(data: Comparison, console: Console, *, verbose: bool = False) -> None:
         for f in found if verbose or title != "in both" else found[:8]:
             style = COLORS[f.severity] if title == "new in B" else "dim" if f.severity is Severity.NOTE else ""
             size = f" [{megabytes(f.bytes)}]" if f.bytes else ""
-            line = Text.assemble("  ", (f.code, style), f" {f.message}{size}")
-            line.overflow = "fold"
-            console.print(line)
+            print_indented(console, Text.assemble((f.code, style), f" {f.message}{size}"), 2)
     console.print(
         f"findings: {len(data.gone)} gone, {len(data.new)} new, {len(data.stay)} in both; "
         f"bytes: {megabytes(shipped[0].shipped)} → {megabytes(shipped[1].shipped)}"

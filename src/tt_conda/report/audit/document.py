@@ -22,7 +22,6 @@ from tt_conda.audit.finding import Certainty, Finding, Place, Severity
 from tt_conda.audit.rules import all_rules
 from tt_conda.audit.scene import SYSTEM, Object, Scene
 from tt_conda.audit.verdict import BADNESS, Verdict
-from tt_conda.carve.providers import load_providers
 
 SCHEMA = Path(__file__).with_name("audit.schema.json")
 
@@ -88,7 +87,7 @@ class Need(Part):
     name: str
     to: int | None = Field(description="The object's id; null where there is none.")
     state: Literal["inside", "outside", "system", "missing"] = Field(
-        description="inside: one of the targets; system: the C library; outside: found on this machine; missing."
+        description="inside: one of the targets; system: what any machine has; outside: found on this one; missing."
     )
     how: str | None = Field(description="Where the dynamic linker finds it: RPATH, RUNPATH, loaded, default, …")
 
@@ -220,7 +219,7 @@ def _files(scenes: list[Scene]) -> tuple[list[File], dict[Object, int]]:
     inside = set(order)
     order.update(dict.fromkeys(sorted(outside, key=lambda item: (item.soname, item.path))))
     ids = {item: number for number, item in enumerate(order)}
-    system = load_providers().system
+    system = frozenset[str]().union(*(scene.from_machine for scene in scenes))
     files = []
     for item, number in ids.items():
         needs = [
@@ -247,12 +246,15 @@ def _need(
 
 
 def _edges(scene: Scene) -> Iterator[tuple[Object, str, Object | None, str | None]]:
-    """(needer, NEEDED name, what satisfies it, how): as modules and programs load it, else as it loads alone."""
-    starts = sorted(scene, key=lambda item: not (item.is_module or item.is_program))
-    for start in starts:
+    """(needer, NEEDED name, what satisfies it, how): as programs and modules load it, else as it loads alone."""
+    reached: set[Object] = set()
+    for start in [*scene.roots, *scene]:
+        if start in reached:
+            continue
         found = scene.closure(start)
         for (needer, name), hit in found.resolved.items():
             yield needer.object, name, hit.object, "loaded" if hit.how == "start" else hit.how
+        reached.update(item.object for item in found.loaded)
         for name, needer in found.missing:
             yield needer.object, name, None, None
 

@@ -26,18 +26,18 @@ _BAR = 620
 def html(data: Document) -> str:
     """The page of an audit."""
     body = [
-        _head(f"Audit of {', '.join(_name(t) for t in data.targets)}", data),
+        _head(f"Audit of {_title(data)}", data),
         _bars([("as shipped", data.sizes.shipped, data.sizes.once), ("each once", data.sizes.once, data.sizes.once)]),
         _picture("data", "Who links what from where", data),
         _findings(data),
     ]
-    return _page(", ".join(_name(t) for t in data.targets), body, {"data": data})
+    return _page(_title(data), body, {"data": data})
 
 
 def html_comparison(data: Comparison) -> str:
     """The page of two states side by side."""
     sides = [(letter, side) for letter, side in (("A", data.a), ("B", data.b))]
-    titles = [f"{letter}: {', '.join(_name(t) for t in side.targets)}" for letter, side in sides]
+    titles = [f"{letter}: {_title(side)}" for letter, side in sides]
     body = [
         f"<header><h1>{escape(titles[0])}<br>{escape(titles[1])}</h1><p class=sums>"
         f"<span class=good>{count(len(data.gone), 'finding')} gone</span><span class=error>{len(data.new)} new</span>"
@@ -82,8 +82,12 @@ def _embedded(data: Document) -> str:
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _name(target: str) -> str:
-    return target.rstrip("/").rpartition("/")[2] or target
+def _title(data: Document) -> str:
+    """What is in the targets, where that is little; else what they are called."""
+    owners = list(dict.fromkeys(file.owner for file in data.objects if file.inside))
+    called = [target.rstrip("/").rpartition("/")[2] or target for target in data.targets]
+    names = owners if len(owners) == len(called) else called
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _head(title: str, data: Document) -> str:
@@ -127,7 +131,7 @@ def _picture(source: str, title: str, data: Document) -> str:
     keys = [
         ('<rect x="1" y="1" width="20" height="10" rx="3" fill="#d1242f" fill-opacity=".3" stroke="#d1242f"/>',
          "a library that is there more than once: its copies have one colour"),
-        ('<path class="edge cross" d="M0 6H22"/>', "needs a library of another package"),
+        ('<path class="edge cross" d="M0 6H22"/>', "needs one of another package (not drawn where others imply it)"),
         ('<path class="edge" d="M0 6H22"/>', "needs one of its own"),
         ('<path class="edge missing" d="M0 6H22"/>', "needs what is missing"),
         ('<circle cx="11" cy="6" r="5" fill="currentColor"/>', "has errors or warnings"),
@@ -137,10 +141,11 @@ def _picture(source: str, title: str, data: Document) -> str:
 <div class="tools">
 <label>Find <input name="find" type="search" placeholder="libc10" autocomplete="off"></label>
 <label><input type="checkbox" name="all"> every module</label>
-<label><input type="checkbox" name="system"> the C library</label>
+<label><input type="checkbox" name="system"> the machine's own libraries</label>
 <span><button type="button" data-zoom="out" aria-label="smaller">-</button>
 <button type="button" data-zoom="in" aria-label="larger">+</button></span>
-<span class="dim">Click a library, or use Tab, arrows, Enter and Escape.</span></div>
+<span class="dim">Click a library (or Tab, arrows, Enter, Escape) to see all that it needs and what needs it.</span>
+</div>
 <div class="key">{legend}</div>
 <noscript><p>The picture needs JavaScript; the findings below do not.</p></noscript>
 <div class="view" data-from="{source}"><div class="canvas"></div>

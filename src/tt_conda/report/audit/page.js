@@ -1,8 +1,8 @@
 // The picture of an audit: who links what from where. What computes has no document in it, so that tests can run it.
 "use strict";
 
-const NODE = { width: 196, height: 38, gapX: 54, gapY: 9 };
-const BOX = { padX: 16, padTop: 34, padBottom: 14, gap: 26, tall: 12, widest: 1500 };
+const NODE = { width: 196, height: 38, gapX: 46, gapY: 9 };
+const BOX = { padX: 16, padTop: 34, padBottom: 14, gap: 26, line: 18, tall: 12, widest: 1500 };
 const STRONG = ["#d1242f", "#1f6feb", "#bf8700", "#8250df", "#1a7f37", "#cf4a9c", "#0e8a8a", "#b35900", "#5b6bd6", "#6e8f00"];
 
 function size(bytes) {
@@ -28,7 +28,7 @@ function byText(a, b) {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Nodes and edges of an audit. `options.system` shows the C library, `options.stacks` leaves modules folded. */
+/** Nodes and edges of an audit. `options.system` shows what any machine has, `options.stacks` leaves modules folded. */
 function graph(doc, options) {
   const nodes = new Map();
   const found = new Map();
@@ -98,10 +98,12 @@ function graph(doc, options) {
     for (const need of object.needed) {
       let to = need.to === null ? undefined : at.get(need.to);
       if (need.state === "missing") {
-        to = "m" + need.name;
+        to = "m" + object.owner + "/" + need.name; // drawn beside what needs it
         if (!nodes.has(to)) {
-          nodes.set(to, { key: to, owner: "missing: nothing here provides it", name: need.name, size: 0, findings: [], ids: [],
-            copy: null, state: "missing" });
+          const findings = doc.findings.filter((finding) => finding.subject === need.name
+            && finding.places.some((place) => place.owner === object.owner));
+          nodes.set(to, { key: to, owner: object.owner, name: need.name, size: 0, findings, ids: [], copy: null,
+            state: "missing" });
         }
       }
       if (from === undefined || to === undefined || from === to) {
@@ -110,16 +112,37 @@ function graph(doc, options) {
       const kind = nodes.get(to).state !== "inside" ? nodes.get(to).state
         : nodes.get(from).owner === nodes.get(to).owner ? "" : "cross";
       const key = from + " " + to;
-      edges.set(key, { from, to, kind, names: [...((edges.get(key) || {}).names || []), need.name] });
+      edges.set(key, { from, to, kind, implied: false });
     }
   }
-  for (const finding of doc.findings) {
-    const missing = nodes.get("m" + finding.subject);
-    if (missing) {
-      missing.findings.push(finding);
+  const all = [...edges.values()];
+  imply([...nodes.keys()], all);
+  return { nodes, edges: all };
+}
+
+/** Mark the edges that a longer way says already: what A needs is needed by another thing that A needs. */
+function imply(keys, edges) {
+  const level = levels(keys, edges);
+  const next = new Map(keys.map((key) => [key, []]));
+  for (const edge of edges) {
+    if (level.get(edge.to) > level.get(edge.from)) {
+      next.get(edge.from).push(edge.to);
     }
   }
-  return { nodes, edges: [...edges.values()] };
+  const reach = new Map();
+  for (const key of [...keys].sort((a, b) => level.get(b) - level.get(a))) {
+    const all = new Set(next.get(key));
+    for (const other of next.get(key)) {
+      for (const far of reach.get(other)) {
+        all.add(far);
+      }
+    }
+    reach.set(key, all);
+  }
+  for (const edge of edges) {
+    edge.implied = edge.kind !== "missing" && level.get(edge.to) > level.get(edge.from) + 1
+      && next.get(edge.from).some((other) => other !== edge.to && reach.get(other).has(edge.to));
+  }
 }
 
 /** Levels: what nothing needs first, circles as one. Returns key → level. */
@@ -196,7 +219,7 @@ function layout(doc, options) {
   const outer = edges.filter((edge) => edge.kind === "cross")
     .map((edge) => ({ from: nodes.get(edge.from).owner, to: nodes.get(edge.to).owner }));
   const rank = levels([...groups.keys()].sort(byText), outer);
-  const last = (members) => ({ inside: 0, missing: 1, outside: 2 })[members[0].state];
+  const last = (members) => (members[0].state === "outside" ? 1 : 0);
   const owners = [...groups].sort(([a, as], [b, bs]) =>
     last(as) - last(bs) || rank.get(a) - rank.get(b) || bs.length - as.length || byText(a, b));
   const boxes = [];
@@ -208,7 +231,7 @@ function layout(doc, options) {
   for (const [owner, members] of owners) {
     members.sort((a, b) => byText(a.name, b.name) || byText(a.key, b.key));
     const level = levels(members.map((node) => node.key), edges);
-    const flat = members[0].state !== "inside";
+    const flat = members[0].state === "outside";
     const columns = [];
     for (const node of members) {
       (columns[flat ? 0 : level.get(node.key)] ||= []).push(node);
@@ -230,16 +253,21 @@ function layout(doc, options) {
         placed.push(part);
       }
     }
-    const tallest = Math.max(...placed.map((column) => column.length));
     // many columns go on below, as lines of text do: a picture wider than a screen is read by nobody
     const perLine = Math.max(1, Math.floor((BOX.widest - 2 * BOX.padX + NODE.gapX) / (NODE.width + NODE.gapX)));
-    const lines = Math.ceil(placed.length / perLine);
+    const heights = [];
+    placed.forEach((column, at) => {
+      const line = Math.floor(at / perLine);
+      heights[line] = Math.max(heights[line] || 0, column.length);
+    });
+    const pitch = NODE.height + NODE.gapY;
     const across = Math.min(placed.length, perLine);
     const title = owner.length * 8 + 200;
-    const box = { owner, count: members.reduce((sum, node) => sum + Math.max(1, node.ids.length), 0),
+    const box = { owner, count: members.reduce((sum, node) => sum + node.ids.length, 0),
       size: members.reduce((sum, node) => sum + node.size, 0), state: members[0].state,
       width: Math.max(across * (NODE.width + NODE.gapX) - NODE.gapX + 2 * BOX.padX, Math.min(title, BOX.widest)),
-      height: BOX.padTop + BOX.padBottom + lines * tallest * (NODE.height + NODE.gapY) - NODE.gapY + (lines - 1) * 16 };
+      height: BOX.padTop + BOX.padBottom + heights.reduce((sum, tall) => sum + tall * pitch + BOX.line, 0)
+        - NODE.gapY - BOX.line };
     if (x && x + box.width > BOX.widest + 40) {
       x = 0;
       y += shelf + BOX.gap;
@@ -248,11 +276,12 @@ function layout(doc, options) {
     box.x = x;
     box.y = y;
     placed.forEach((column, at) => {
-      const top = y + BOX.padTop + Math.floor(at / perLine) * (tallest * (NODE.height + NODE.gapY) + 16);
-      const shift = lines === 1 ? ((tallest - column.length) * (NODE.height + NODE.gapY)) / 2 : 0;
+      const line = Math.floor(at / perLine);
+      const top = y + BOX.padTop + heights.slice(0, line).reduce((sum, tall) => sum + tall * pitch + BOX.line, 0);
+      const shift = ((heights[line] - column.length) * pitch) / 2;
       column.forEach((node, number) => {
         node.x = x + BOX.padX + (at % perLine) * (NODE.width + NODE.gapX);
-        node.y = top + shift + number * (NODE.height + NODE.gapY);
+        node.y = top + shift + number * pitch;
       });
     });
     boxes.push(box);
@@ -300,7 +329,7 @@ function picture(made, name) {
   const out = [`<svg class="picture" xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 ${width} ${height}" ` +
     `width="${width}" height="${height}" role="group" aria-label="${escaped(name)}">`];
   for (const box of boxes) {
-    const info = box.state === "missing" ? `${box.count}` : `${box.count} · ${size(box.size)}`;
+    const info = `${box.count} · ${size(box.size)}`;
     const room = Math.floor((box.width - 110) / 8);
     out.push(`<g class="owner"><rect x="${box.x}" y="${box.y}" width="${box.width}" height="${box.height}" rx="9"/>` +
       `<text x="${box.x + BOX.padX}" y="${box.y + 22}">${escaped(short(box.owner, room))}` +
@@ -308,7 +337,7 @@ function picture(made, name) {
   }
   const order = { outside: 0, "": 1, cross: 2, missing: 3 };
   for (const edge of [...edges].sort((a, b) => order[a.kind] - order[b.kind])) {
-    out.push(`<path class="edge ${edge.kind}" data-from="${escaped(edge.from)}" data-to="${escaped(edge.to)}" ` +
+    out.push(`<path class="edge ${edge.kind}${edge.implied ? " implied" : ""}" data-from="${escaped(edge.from)}" data-to="${escaped(edge.to)}" ` +
       `d="${curve(nodes.get(edge.from), nodes.get(edge.to))}"/>`);
   }
   const sets = new Map();
@@ -317,11 +346,12 @@ function picture(made, name) {
       sets.set(node.copy.set, [...(sets.get(node.copy.set) || []), node]);
     }
   }
+  const many = [...sets.values()].reduce((sum, members) => sum + members.length - 1, 0) > 6 ? " many" : "";
   for (const members of sets.values()) {
     members.sort((a, b) => a.copy.number - b.copy.number);
     for (let at = 1; at < members.length; at += 1) {
       const [a, b] = [members[at - 1], members[at]];
-      out.push(`<path class="tie" stroke="${a.copy.color}" data-from="${a.key}" data-to="${b.key}" d="${curve(a, b)}"/>`);
+      out.push(`<path class="tie${many}" stroke="${a.copy.color}" data-from="${a.key}" data-to="${b.key}" d="${curve(a, b)}"/>`);
     }
   }
   let first = true;
@@ -334,7 +364,7 @@ function picture(made, name) {
     out.push(`<g class="${kind}" data-key="${escaped(node.key)}" role="button" tabindex="${first ? 0 : -1}" ` +
       `aria-label="${escaped(label(node))}"><title>${escaped(label(node))}</title><rect class="body" ${body}` +
       (node.copy ? ` stroke="${node.copy.color}"/><rect class="tint" ${body} fill="${node.copy.color}"/>` : "/>") +
-      `<text x="${x + 9}" y="${y + 16}">${escaped(short(node.name, 27))}</text>` +
+      `<text x="${x + 9}" y="${y + 16}">${escaped(short(node.name, 25))}</text>` +
       `<text class="small" x="${x + 9}" y="${y + 30}">${escaped(small)}</text>` +
       (worst ? `<circle class="mark" cx="${x + NODE.width - 11}" cy="${y + 27}" r="5"/>` : "") + "</g>");
     first = false;
@@ -358,7 +388,7 @@ function about(doc, made, key) {
       `soname: <code>${escaped(object.soname || "none")}</code></p>`);
     const system = object.needed.filter((need) => need.state === "system").map((need) => need.name);
     if (system.length) {
-      out.push(`<p class="dim">C library: ${escaped(system.join(", "))}</p>`);
+      out.push(`<p class="dim">From the machine: ${escaped(system.join(", "))}</p>`);
     }
   } else if (node.state === "missing") {
     out.push("<p>Nothing here provides it.</p>");

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from rich.console import Console, ConsoleRenderable
-from rich.padding import Padding
+from rich.console import Console
 from rich.text import Text
 
 from tt_conda.audit.finding import Certainty, Severity
@@ -27,10 +26,11 @@ def show(data: Document, console: Console, *, verbose: bool = False) -> None:
         verbose: every finding and every place, with the evidence.
     """
     hidden = 0
+    owners = len({file.owner for file in data.objects if file.inside}) > 1
     for found in blocks(data.findings):
         shown = found if verbose else found[:_FEW]
         hidden += len(found) - len(shown)
-        _block(found, shown, console, verbose)
+        _block(found, shown, console, verbose, owners)
     _decisions(data, console)
     _sum(data, hidden, console)
 
@@ -42,52 +42,55 @@ def blocks(findings: list[Found]) -> list[list[Found]]:
     return [list(group) for _, group in groupby(ordered, key=lambda f: (f.severity, f.code))]
 
 
-def _block(found: list[Found], shown: list[Found], console: Console, verbose: bool) -> None:
+def _block(found: list[Found], shown: list[Found], console: Console, verbose: bool, owners: bool) -> None:
     first = found[0]
     head = Text.assemble(
-        (first.severity.value, COLORS[first.severity]), " ", (first.code, "bold"), " ", (first.name, "bold")
+        (first.severity.value, COLORS[first.severity]), " ", (f"{first.code} {first.name}".rstrip(), "bold")
     )
     if len(found) > 1:
         head.append(f", {len(found)} times")
     if size := sum(f.bytes for f in found):
         head.append(f", costs {megabytes(size)}")
-    console.print(head)
+    print_indented(console, head)
     same_remedy = len({f.remedy for f in found}) == 1
     for finding in shown:
-        _finding(finding, console, verbose, remedy=not same_remedy)
+        _finding(finding, console, verbose, owners=owners, remedy=not same_remedy)
     if len(found) > len(shown):
         console.print(f"  … and {len(found) - len(shown)} more", style="dim")
     if same_remedy:
-        console.print(_indented(Text.assemble(("→ ", "green"), first.remedy), 2))
+        print_indented(console, Text.assemble(("→ ", "green"), first.remedy), 2)
     console.print()
 
 
-def _finding(finding: Found, console: Console, verbose: bool, *, remedy: bool) -> None:
+def _finding(finding: Found, console: Console, verbose: bool, *, owners: bool, remedy: bool) -> None:
     said = Text(finding.message)
     if finding.bytes:
         said.append(f" [{megabytes(finding.bytes)}]", "bold")
     if finding.certainty is not Certainty.CERTAIN:
         said.append(f" ({finding.certainty.value})", "italic")
-    console.print(_indented(said, 2))
+    print_indented(console, said, 2)
     places = finding.places if verbose else finding.places[:_FEW]
     for owner, group in groupby(places, key=lambda place: place.owner):
         paths = [place.path for place in group]
-        if len(paths) == 1 and paths[0] in finding.message and owner in finding.message:
+        if len(paths) == 1 and paths[0] in finding.message and (not owners or owner in finding.message):
             continue  # said already
-        console.print(_indented(Text(owner, "magenta"), 4))
+        if owners:
+            print_indented(console, Text(owner, "magenta"), 4)
         for path in paths:
-            console.print(_indented(Text(path), 6))
+            print_indented(console, Text(path), 6 if owners else 4)
     if len(finding.places) > len(places):
-        console.print(_indented(Text(f"… and {len(finding.places) - len(places)} more files", "dim"), 4))
+        print_indented(console, Text(f"… and {len(finding.places) - len(places)} more files", "dim"), 4)
     for fact in finding.evidence if verbose else ():
-        console.print(_indented(Text(fact, "dim"), 4))
+        print_indented(console, Text(fact, "dim"), 4)
     if remedy:
-        console.print(_indented(Text.assemble(("→ ", "green"), finding.remedy), 4))
+        print_indented(console, Text.assemble(("→ ", "green"), finding.remedy), 4)
 
 
-def _indented(text: Text, by: int) -> ConsoleRenderable:
-    text.overflow = "fold"
-    return Padding(text, (0, 0, 0, by), expand=False)
+def print_indented(console: Console, text: Text, by: int = 0) -> None:
+    """Print a text that is indented on all its lines, without the blanks that rich would fill them with."""
+    for line in text.wrap(console, console.width - by, overflow="fold"):
+        line.rstrip()
+        console.print(Text(" " * by) + line, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _decisions(data: Document, console: Console) -> None:
@@ -96,12 +99,10 @@ def _decisions(data: Document, console: Console) -> None:
     if data.accepted:
         console.print(f"{count(len(data.accepted), 'finding')} accepted by the baseline file", style="dim")
     for item in data.unused:
-        console.print(
-            Text(f"ignore {item.code} {item.path!r} matched nothing: remove it ({item.reason})", "yellow",
-                 overflow="fold")
-        )  # fmt: skip
+        said = f"ignore {item.code} {item.path!r} matched nothing: remove it ({item.reason})"
+        print_indented(console, Text(said, "yellow"))
     for old in data.gone:
-        console.print(Text(f"gone from the baseline: {old.code} {old.message}", "green", overflow="fold"))
+        print_indented(console, Text(f"gone from the baseline: {old.code} {old.message}", "green"))
     if data.gone:
         console.print("write the baseline file again, with --write-baseline, so that they stay away", style="green")
     if data.ignored or data.accepted or data.unused or data.gone:
@@ -113,7 +114,7 @@ def _sum(data: Document, hidden: int, console: Console) -> None:
     looked = f"{count(sizes.objects, 'shared object')}, {megabytes(sizes.shipped)}"
     if copied := sizes.shipped - sizes.once:
         looked += f", of which {megabytes(copied)} are copies"
-    console.print(Text(looked, overflow="fold"))
+    print_indented(console, Text(looked))
     parts = [
         (count(number, severity.value), COLORS[severity])
         for severity, number in zip(Severity, (summary.errors, summary.warnings, summary.notes), strict=True)
