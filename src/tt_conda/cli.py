@@ -382,6 +382,23 @@ def lock_inputs(
         refresh(file)
 
 
+@app.command()
+def sources(
+    lock: Annotated[Path, typer.Argument(help="The lock file, e.g. recipes/pytorch-libcxx/sources.lock.")],
+    dest: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("sources"),
+) -> None:
+    """Unpack the source archives that a lock file pins, each into its place, fetching what is not in the cache.
+
+    Example:
+
+      tt-conda sources recipes/pytorch-libcxx/sources.lock --dest pytorch
+    """
+    from tt_conda.inputs.sources import unpack_sources
+
+    for folder in unpack_sources(lock, dest):
+        typer.echo(folder)
+
+
 class _Stopped(BaseException):
     """^C or SIGTERM; not KeyboardInterrupt, which typer turns into an exit code without a word."""
 

@@ -1,20 +1,27 @@
-"""Debian packages from the archive, by the machine's own apt and without root, into the store."""
+"""Debian packages and sources from the archive, by the machine's own apt and without root, into the store."""
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs import children
-from tt_conda.inputs.lock import Deb, refresh_hint
+from tt_conda.inputs.lock import Deb, Source, refresh_hint
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
 
+Kind = Literal["deb", "deb-src"]
+"""What a line of apt's sources is about: compiled packages or sources."""
+
+_INDEX: dict[Kind, str] = {"deb": "Packages", "deb-src": "Sources"}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -33,7 +40,7 @@ def _tail(done: subprocess.CompletedProcess[str]) -> str:
     return "".join(f"\n  apt: {line}" for line in lines[-6:])
 
 
-def _sources(suite: str, options: Sequence[str] = ()) -> list[str]:
+def _sources(suite: str, kind: Kind, options: Sequence[str] = ()) -> list[str]:
     """Source lines for ``suite``, of the mirrors that this machine uses."""
     form = "$(CREATED_BY)\t$(ORIGIN)\t$(CODENAME)\t$(RELEASE)\t$(COMPONENT)\t$(REPO_URI)"
     done = _run(["apt-get", "indextargets", *options, "--format", form])
@@ -45,18 +52,18 @@ def _sources(suite: str, options: Sequence[str] = ()) -> list[str]:
         if created != "Packages" or origin != "Debian" or component != "main":
             continue
         if codename == suite or codename.startswith(f"{suite}-"):
-            exact[f"deb {trust}{uri} {release} main"] = None
+            exact[f"{kind} {trust}{uri} {release} main"] = None
         elif "-" not in codename:
-            mirrors[f"deb {trust}{uri} {suite} main"] = None
+            mirrors[f"{kind} {trust}{uri} {suite} main"] = None
     return list(exact or mirrors)
 
 
 class Archive:
     """One suite of Debian's archive, its lists in the cache folder and not in the machine's."""
 
-    def __init__(self, suite: str) -> None:
-        self.suite = suite
-        self.folder = settings.cache_dir() / "apt" / suite
+    def __init__(self, suite: str, kind: Kind = "deb") -> None:
+        self.suite, self.kind = suite, kind
+        self.folder = settings.cache_dir() / "apt" / (suite if kind == "deb" else f"{suite}-sources")
         self.options = [
             "-o", f"Dir::State::Lists={self.folder}/lists",
             "-o", f"Dir::Cache={self.folder}/cache",
@@ -71,13 +78,22 @@ class Archive:
         self._updated = False
 
     def update(self) -> None:
-        """Fetch the lists (once per process)."""
+        """Fetch the lists (once per object)."""
         if self._updated:
             return
         with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # apt's own lock is off, since it fails instead of waiting; two updates at once lose the signatures
+            with (self.folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._update()
+        self._updated = True
+
+    def _update(self) -> None:
+        with disk_errors(self.folder):
             for part in ("lists/partial", "cache/archives/partial"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
-            sources = _sources(self.suite)
+            sources = _sources(self.suite, self.kind)
             if not sources:  # a machine whose own lists were deleted, as in images: read its sources into ours
                 own = [
                     "-o",
@@ -86,7 +102,7 @@ class Archive:
                     f"Dir::Cache={self.folder}/cache",
                 ]
                 _run(["apt-get", "update", "-q", "-o", "Debug::NoLocking=true", *own])
-                sources = _sources(self.suite, own)
+                sources = _sources(self.suite, self.kind, own)
             if not sources:
                 raise TtCondaError(
                     f"apt's sources name no mirror of Debian's archive ({self.suite} is needed)",
@@ -100,7 +116,6 @@ class Archive:
                 f"apt-get could not fetch the package lists of {self.suite}:{_tail(done)}",
                 "Check the network and apt's configuration, then run the command again.",
             )
-        self._updated = True
 
     def candidates(self, names: Collection[str]) -> dict[str, str]:
         """The version that the archive has of each package."""
@@ -109,44 +124,59 @@ class Archive:
         found: dict[str, str] = {}
         for line in done.stdout.splitlines():
             fields = [field.strip() for field in line.split("|")]
-            if len(fields) == 3 and "Packages" in fields[2]:
+            if len(fields) == 3 and _INDEX[self.kind] in fields[2]:
                 found.setdefault(fields[0], fields[1])  # madison prints the newest first
         if missing := sorted(set(names) - set(found)):
-            raise TtCondaError(f"{self.suite} has no package {', '.join(missing)}", "Correct the name in the lock.")
+            what = "package" if self.kind == "deb" else "source package"
+            raise TtCondaError(f"{self.suite} has no {what} {', '.join(missing)}", "Correct the name in the lock.")
         return found
 
-    def download(self, packages: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-        """Download ``name=version`` packages into ``folder``."""
+    def download(self, packages: Sequence[str], folder: Path, part: str = "") -> subprocess.CompletedProcess[str]:
+        """Download ``name=version`` packages into ``folder``; of sources one part, ``orig`` or ``debian``."""
         self.update()
-        return _run(["apt-get", "download", *self.options, *packages], cwd=folder)
+        if self.kind == "deb":
+            return _run(["apt-get", "download", *self.options, *packages], cwd=folder)
+        # Parts one by one: the archive's mirrors lack some that nobody here needs, and apt would fail for those.
+        only = "--tar-only" if part == "orig" else "--diff-only"
+        return _run(["apt-get", "source", "--download-only", "--only-source", only, *self.options, *packages], folder)
 
 
-def _label(entry: Deb) -> str:
+def _label(entry: Deb | Source) -> str:
     return f"{entry.name} {entry.version} ({entry.suite})"
 
 
-def _download(store: Store, archive: Archive, entries: Sequence[Deb], progress: Stage | None) -> None:
+def downloaded(folder: Path, entry: Deb | Source) -> Path | None:
+    """The file of an entry among those that apt left in a folder, if it is there."""
+    if isinstance(entry, Source):
+        patterns = [f"{entry.name}_*.{entry.part}.tar.*"]
+    else:
+        patterns = [f"{entry.name}_{entry.version}_{architecture}.deb" for architecture in ("amd64", "all")]
+    files = {unquote(path.name): path for path in folder.iterdir()}
+    found = [name for pattern in patterns for name in files if fnmatchcase(name, pattern)]
+    return files[found[0]] if found else None
+
+
+def _download(store: Store, archive: Archive, entries: Sequence[Deb | Source], progress: Stage | None) -> None:
     with store.scratch() as folder:
         folder.chmod(0o755)
-        done = archive.download([f"{entry.name}={entry.version}" for entry in entries], folder)
+        part = getattr(entries[0], "part", "")
+        done = archive.download([f"{entry.name}={entry.version}" for entry in entries], folder, part)
         output = done.stderr + done.stdout
         if any(sign in output for sign in ("No space left", "File too large", "enough free space", "quota")):
             raise TtCondaError(
                 f"{folder.parent}: the disk is full",
                 "Free space there, or set TT_CONDA_CACHE to a larger disk.",
             )
-        gone = re.findall(r"Version '([^']+)' for '([^']+)' was not found", done.stderr)
+        gone = re.findall(r"[Vv]ersion '([^']+)' (?:for|of) '([^']+)' was not found", done.stderr)
+        gone += re.findall(r"Can not find version '([^']+)' of package '([^']+)'", done.stderr)
         if gone:
             listed = ", ".join(f"{name} {version}" for version, name in gone)
             raise TtCondaError(
                 f"{listed}: no longer in the archive of {archive.suite} (superseded by a newer version)",
                 refresh_hint("FILE (the lock file that names it)"),
             )
-        files = {unquote(path.name): path for path in folder.glob("*.deb")}
         for entry in entries:
-            file = files.get(f"{entry.name}_{entry.version}_amd64.deb") or files.get(
-                f"{entry.name}_{entry.version}_all.deb"
-            )
+            file = downloaded(folder, entry)
             if file is None:
                 raise TtCondaError(
                     f"apt-get could not fetch {_label(entry)}:{_tail(done)}",
@@ -163,19 +193,21 @@ def _download(store: Store, archive: Archive, entries: Sequence[Deb], progress: 
                 progress.advance()
 
 
-def fetch_debs(entries: Collection[Deb], progress: Stage | None = None, store: Store | None = None) -> dict[str, Path]:
-    """Every package by its sha256, from the store or downloaded; apt runs only where something is missing."""
+def fetch_debs(
+    entries: Collection[Deb | Source], progress: Stage | None = None, store: Store | None = None
+) -> dict[str, Path]:
+    """Every package or source by its sha256, from the store or downloaded; apt runs only where something is missing."""
     store = store or Store.default()
     found: dict[str, Path] = {}
-    missing: dict[str, list[Deb]] = {}
+    missing: dict[tuple[str, str], list[Deb | Source]] = {}
     for sha256, entry in {entry.sha256: entry for entry in entries}.items():
         if path := store.get(sha256, entry.filename, entry.size):
             found[sha256] = path
             if progress:
                 progress.advance()
         else:
-            missing.setdefault(entry.suite, []).append(entry)
-    for suite, wanted in missing.items():
-        _download(store, Archive(suite), wanted, progress)
+            missing.setdefault((entry.suite, getattr(entry, "part", "")), []).append(entry)
+    for (suite, part), wanted in missing.items():
+        _download(store, Archive(suite, "deb-src" if part else "deb"), wanted, progress)
         found.update({entry.sha256: store.path(entry.sha256, entry.filename) for entry in wanted})
     return found

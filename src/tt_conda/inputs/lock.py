@@ -1,7 +1,8 @@
 """The lock file of inputs: what is wanted, and the exact files that satisfy it.
 
 It is TOML beside the recipe that uses it. ``[[want]]`` tables stand first and are written by people;
-``[[wheel]]`` and ``[[deb]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed order.
+``[[wheel]]``, ``[[deb]]`` and ``[[source]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed
+order.
 """
 
 from __future__ import annotations
@@ -32,10 +33,17 @@ class _Table(BaseModel):
 
 
 class Want(_Table):
-    """What a person wants pinned: a wheel for some Pythons, or a Debian package."""
+    """What a person wants pinned: a wheel for some Pythons, a Debian package, or an archive of a Debian source."""
 
     wheel: str = ""
     deb: str = ""
+    source: str = ""
+    part: Literal["", "orig", "debian"] = ""
+    """Of a source: upstream's archive, or what Debian adds to it; empty: upstream's."""
+    into: str = ""
+    """Where ``tt-conda sources`` unpacks it, below its destination; empty: it is not for that."""
+    folder: str = ""
+    """The folder inside (a pattern) whose contents are unpacked; empty: the only one at the top."""
     version: str = ""
     """Exact version, a specifier (``>=2,<3``), or empty for the newest."""
     python: tuple[str, ...] = ()
@@ -45,8 +53,10 @@ class Want(_Table):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Want:
-        if bool(self.wheel) == bool(self.deb):
-            raise ValueError("a want names either a wheel or a deb")
+        if sum(map(bool, (self.wheel, self.deb, self.source))) != 1:
+            raise ValueError("a want names one of wheel, deb and source")
+        if self.part and not self.source:
+            raise ValueError("only a source has parts")
         return self
 
 
@@ -73,6 +83,18 @@ class Deb(_Table):
     sha256: Sha256
 
 
+class Source(_Table):
+    """One archive of a Debian source package."""
+
+    name: str
+    version: str
+    suite: str = SUITE
+    part: Literal["orig", "debian"] = "orig"
+    filename: Filename
+    size: int
+    sha256: Sha256
+
+
 class Lock(_Table):
     """A whole lock file."""
 
@@ -80,6 +102,7 @@ class Lock(_Table):
     want: tuple[Want, ...] = ()
     wheel: tuple[Wheel, ...] = ()
     deb: tuple[Deb, ...] = ()
+    source: tuple[Source, ...] = ()
     _path: Path | None = PrivateAttr(default=None)
 
     @property
@@ -137,6 +160,7 @@ def dumps(lock: Lock) -> str:
     debs = sorted(lock.deb, key=lambda d: (d.name, d.version))
     blocks += [_table("wheel", wheel) for wheel in wheels]
     blocks += [_table("deb", deb) for deb in debs]
+    blocks += [_table("source", source) for source in sorted(lock.source, key=lambda s: (s.name, s.part))]
     return "\n".join(blocks)
 
 
@@ -183,4 +207,12 @@ def find_deb(lock: Lock, name: str) -> Deb:
     found = [deb for deb in lock.deb if deb.name == name]
     if len(found) != 1:
         raise TtCondaError(f"{lock.path}: {len(found)} pins for deb {name}", refresh_hint(lock.path))
+    return found[0]
+
+
+def find_source(lock: Lock, name: str, part: str = "orig") -> Source:
+    """The one pinned archive of that Debian source."""
+    found = [source for source in lock.source if (source.name, source.part) == (name, part)]
+    if len(found) != 1:
+        raise TtCondaError(f"{lock.path}: {len(found)} pins for source {name} ({part})", refresh_hint(lock.path))
     return found[0]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
 
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs.children import Pool
-from tt_conda.inputs.debian import Archive
-from tt_conda.inputs.lock import SUITE, Deb, Lock, Want, Wheel, canonical, dump, load
+from tt_conda.inputs.debian import Archive, downloaded
+from tt_conda.inputs.lock import SUITE, Deb, Lock, Source, Want, Wheel, canonical, dump, load
 from tt_conda.inputs.store import Store, sha256_of
 from tt_conda.inputs.wheels import pip_command, run_pip, target_arguments
 
@@ -75,6 +77,26 @@ def _pin_debs(store: Store, suite: str, names: list[str]) -> list[Deb]:
     return pins
 
 
+def _pin_sources(store: Store, suite: str, part: Literal["orig", "debian"], names: list[str]) -> list[Source]:
+    archive = Archive(suite, "deb-src")
+    versions = archive.candidates(names)
+    pins: list[Source] = []
+    with store.scratch() as folder:
+        folder.chmod(0o755)
+        done = archive.download([f"{name}={versions[name]}" for name in names], folder, part)
+        for name in names:
+            pin = Source(
+                name=name, version=versions[name], suite=suite, part=part, filename="?", size=0, sha256="0" * 64
+            )
+            file = downloaded(folder, pin)
+            if file is None:
+                raise TtCondaError(f"apt-get could not fetch {name} {versions[name]} ({part}):\n{done.stderr[-800:]}")
+            found = {"filename": unquote(file.name), "size": file.stat().st_size, "sha256": sha256_of(file)}
+            pins.append(pin.model_copy(update=found))
+            store.put(file, pins[-1].sha256, pins[-1].filename)
+    return pins
+
+
 def _rounds(wants: list[Want]) -> list[list[Want]]:
     """Groups in which every name stands once (pip takes one version per call)."""
     rounds: list[dict[str, Want]] = []
@@ -88,15 +110,22 @@ def _rounds(wants: list[Want]) -> list[list[Want]]:
     return [list(group.values()) for group in rounds]
 
 
+def _home(want: Want) -> tuple[str, Literal["orig", "debian"]]:
+    return want.suite or SUITE, want.part or "orig"
+
+
 def refresh(path: Path) -> Lock:
     """Resolve every ``[[want]]`` of a lock file again and rewrite the file; returns the new pins."""
     lock = load(path)
     store = Store.default()
     by_python: dict[str, list[Want]] = {}
     by_suite: dict[str, list[str]] = {}
+    by_part: dict[tuple[str, Literal["orig", "debian"]], list[str]] = {}
     for want in lock.want:
         if want.deb:
             by_suite.setdefault(want.suite or SUITE, []).append(want.deb)
+        if want.source and want.source not in (names := by_part.setdefault(_home(want), [])):
+            names.append(want.source)
         for python in want.python or ("",) if want.wheel else ():
             by_python.setdefault(python, []).append(want)
     with Pool(4) as pool:
@@ -106,10 +135,12 @@ def refresh(path: Path) -> Lock:
             for group in _rounds(wants)
         ]
         debs = [pool.submit(_pin_debs, store, suite, names) for suite, names in by_suite.items()]
+        sources = [pool.submit(_pin_sources, store, *home, names) for home, names in by_part.items()]
         fresh = Lock(
             want=lock.want,
             wheel=tuple(pin for job in wheels for pin in job.result()),
             deb=tuple(pin for job in debs for pin in job.result()),
+            source=tuple(pin for job in sources for pin in job.result()),
         )
     dump(fresh, path)
     return fresh
