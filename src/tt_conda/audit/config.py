@@ -29,13 +29,15 @@ class Ignore(BaseModel):
     code: _Text
     """One rule's."""
     path: _Text
-    """A path as the findings show it, or what they are about (a soname); ``*`` stands for any text."""
+    """A path as the findings show it, or its end, or what they are about (a soname); ``*`` stands for any text."""
     reason: _Text
 
     def matches(self, finding: Finding) -> bool:
         """Whether it is about a finding: its subject, or one of its places."""
         names = [finding.subject, *(place.path for place in finding.places)]
-        return finding.code == self.code and any(fnmatch.fnmatchcase(name, self.path) for name in names)
+        if finding.code != self.code:
+            return False
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in (self.path, f"*/{self.path}"))
 
 
 class Config(BaseModel):

@@ -13,16 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from tt_conda.audit.copies import Copies, is_library, libraries, linked_names
-from tt_conda.audit.finding import Severity
 from tt_conda.audit.scene import Object
 from tt_conda.audit.verdict import BADNESS, Verdict
 from tt_conda.elf import plain_soname
 from tt_conda.report.audit.document import Document, Found, Part, document, to_json
 from tt_conda.report.audit.numbers import count, megabytes
-from tt_conda.report.audit.table import COLORS, print_indented
+from tt_conda.report.audit.table import COLORS, blocks, print_indented, print_table
 
 COMPARISON_SCHEMA = Path(__file__).with_name("compare.schema.json")
 _MODULES = "modules and programs"
+_FEW = 3
+"""Findings of a rule that are shown unless all are wanted."""
 
 
 class Share(Part):
@@ -127,44 +128,59 @@ def _share(objects: Iterable[Object]) -> Share:
 
 
 def show(data: Comparison, console: Console, *, verbose: bool = False) -> None:
-    """Print a comparison; libraries that are the same on both sides only where all is wanted."""
+    """Print a comparison; what A does not have, or has as B has it, only where all is wanted."""
     for letter, side in (("A", data.a), ("B", data.b)):
-        console.print(Text(f"{letter}  {', '.join(side.targets)}", overflow="fold"))
+        names = [target.rstrip("/").rpartition("/")[2] or target for target in side.targets]
+        print_indented(console, Text.assemble((letter, "bold"), "  ", " + ".join(names)))
     console.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("library", overflow="fold")
     for title in ("A", "MB", "B", "MB"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("in B from", overflow="fold")
-    same = 0
-    for row in data.libraries:
-        if row.a.copies == row.b.copies and row.a.bytes == row.b.bytes and not verbose:
-            same += 1
-            continue
+    added = [row for row in data.libraries if not row.a.copies]
+    same = [
+        row for row in data.libraries if row.a.copies and row.a.copies == row.b.copies and row.a.bytes == row.b.bytes
+    ]
+    hidden = [] if verbose else [*added, *same]
+    for row in (row for row in data.libraries if row not in hidden):
         style = "green" if row.b.bytes < row.a.bytes else "red" if row.b.bytes > row.a.bytes else ""
-        table.add_row(Text(row.library), *_cells(row.a), *_cells(row.b), Text(", ".join(row.b.owners)), style=style)
-    shipped = [data.a.sizes, data.b.sizes]
+        owners = row.b.owners if verbose else row.b.owners[:2] + (["…"] if len(row.b.owners) > 2 else [])
+        table.add_row(Text(row.library), *_cells(row.a), *_cells(row.b), Text(", ".join(owners)), style=style)
+    if added and not verbose:
+        row = Row(library=f"{count(len(added), 'library', 'libraries')} more", a=_share([]), b=Share(
+            copies=sum(r.b.copies for r in added), bytes=sum(r.b.bytes for r in added), owners=[]))  # fmt: skip
+        table.add_row(row.library, *_cells(row.a), *_cells(row.b), "")
     table.add_row()
-    table.add_row("all", str(shipped[0].objects), f"{shipped[0].shipped / 1e6:,.1f}", str(shipped[1].objects),
-                  f"{shipped[1].shipped / 1e6:,.1f}", "", style="bold")  # fmt: skip
-    copied = [f"{(s.shipped - s.once) / 1e6:,.1f}" for s in shipped]
-    table.add_row("of which copies", "", copied[0], "", copied[1], "")
-    console.print(table)
-    if same:
-        console.print(f"{count(same, 'library', 'libraries')} the same on both sides", style="dim")
-    console.print()
+    sizes = [data.a.sizes, data.b.sizes]
+    shipped = [f"{side.shipped / 1e6:,.1f}" for side in sizes]
+    copied = [f"{(side.shipped - side.once) / 1e6:,.1f}" for side in sizes]
+    table.add_row("all", str(sizes[0].objects), shipped[0], str(sizes[1].objects), shipped[1], "", style="bold")
+    table.add_row("of which copies", "", copied[0], "", copied[1], "", style="bold")
+    print_table(console, table)
+    if same and not verbose:
+        console.print(f"{count(len(same), 'library', 'libraries')} the same on both sides", style="dim")
     for title, found in (("new in B", data.new), ("gone", data.gone), ("in both", data.stay)):
-        if not found:
-            continue
-        console.print(Text(f"{title}: {count(len(found), 'finding')}", "bold"))
-        for f in found if verbose or title != "in both" else found[:8]:
-            style = COLORS[f.severity] if title == "new in B" else "dim" if f.severity is Severity.NOTE else ""
-            size = f" [{megabytes(f.bytes)}]" if f.bytes else ""
-            print_indented(console, Text.assemble((f.code, style), f" {f.message}{size}"), 2)
-    console.print(
+        if found:
+            console.print()
+            console.print(Text(f"{title}: {count(len(found), 'finding')}", "bold"))
+            _found(found, console, verbose)
+    console.print()
+    print_indented(console, Text(
         f"findings: {len(data.gone)} gone, {len(data.new)} new, {len(data.stay)} in both; "
-        f"bytes: {megabytes(shipped[0].shipped)} → {megabytes(shipped[1].shipped)}"
-    )
+        f"bytes: {megabytes(sizes[0].shipped)} → {megabytes(sizes[1].shipped)}, "
+        f"copies: {megabytes(sizes[0].shipped - sizes[0].once)} → {megabytes(sizes[1].shipped - sizes[1].once)}"
+    ))  # fmt: skip
+
+
+def _found(found: list[Found], console: Console, verbose: bool) -> None:
+    """The findings, by rule; of each rule a few."""
+    for block in blocks(found):
+        for f in block if verbose else block[:_FEW]:
+            size = f" [{megabytes(f.bytes)}]" if f.bytes else ""
+            print_indented(console, Text.assemble((f.code, COLORS[f.severity]), f" {f.message}{size}"), 2)
+        if len(block) > _FEW and not verbose:
+            console.print(f"  {block[0].code} … and {len(block) - _FEW} more", style="dim")
 
 
 def _cells(share: Share) -> tuple[str, str]:

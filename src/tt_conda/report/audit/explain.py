@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tt_conda.audit.rules import Registered, all_rules, nearest
 from tt_conda.errors import TtCondaError
-from tt_conda.report.audit.table import COLORS
+from tt_conda.report.audit.table import COLORS, print_table
 
 FAMILIES = {
     "1": "Once", "2": "Loads", "3": "ABI", "4": "Symbol safety", "9": "What cannot be read",
@@ -45,7 +45,7 @@ def list_rules(console: Console) -> None:
         table.add_row(
             code, f"[{COLORS[rule.severity]}]{rule.severity.value}[/]", f"{rule.name}\n[dim]{rule.summary}[/]"
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def page(item: Registered) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from tt_conda.audit.finding import Certainty, Severity
@@ -13,8 +15,10 @@ from tt_conda.report.audit.document import Document, Found
 from tt_conda.report.audit.numbers import count, megabytes
 
 COLORS = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
-_FEW = 8
+_FEW = 5
 """Findings of a rule, and places of a finding, that are shown unless all are wanted."""
+
+_SITE_PACKAGES = re.compile(r"^lib(64)?/python3\.\d+/site-packages/")
 
 
 def show(data: Document, console: Console, *, verbose: bool = False) -> None:
@@ -77,7 +81,7 @@ def _finding(finding: Found, console: Console, verbose: bool, *, owners: bool, r
         if owners:
             print_indented(console, Text(owner, "magenta"), 4)
         for path in paths:
-            print_indented(console, Text(path), 6 if owners else 4)
+            print_indented(console, Text(_SITE_PACKAGES.sub("", path)), 6 if owners else 4)
     if len(finding.places) > len(places):
         print_indented(console, Text(f"… and {len(finding.places) - len(places)} more files", "dim"), 4)
     for fact in finding.evidence if verbose else ():
@@ -91,6 +95,14 @@ def print_indented(console: Console, text: Text, by: int = 0) -> None:
     for line in text.wrap(console, console.width - by, overflow="fold"):
         line.rstrip()
         console.print(Text(" " * by) + line, no_wrap=True, overflow="ignore", crop=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table without the blanks behind its last column."""
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.print(Text.from_ansi(line.rstrip()), no_wrap=True, overflow="ignore", crop=False)
 
 
 def _decisions(data: Document, console: Console) -> None:
