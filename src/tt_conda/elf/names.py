@@ -12,9 +12,13 @@ _VERSION = re.compile(r"\.so((?:\.[^./]+)*)$")
 
 
 def plain_soname(name: str) -> str:
-    """Return ``name`` without auditwheel's hash: ``libtracy-b842b7dc.so.0.10.0`` → ``libtracy.so.0.10.0``."""
-    match = _HASHED.match(name)
-    return match["base"] + match["rest"] if match else name
+    """Return ``name`` without auditwheel's hash: ``libtracy-b842b7dc.so.0.10.0`` → ``libtracy.so.0.10.0``.
+
+    Wheels that are repaired against libraries from other wheels have several: ``libgfortran-040039e1-0352e75f.so.5``.
+    """
+    while match := _HASHED.match(name):
+        name = match["base"] + match["rest"]
+    return name
 
 
 def soname_stem(name: str) -> str:

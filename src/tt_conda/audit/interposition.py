@@ -1,0 +1,46 @@
+"""Which definitions of one object another one takes over when both are in one search order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tt_conda.audit.exports import are_copies, contested, per_scene, together, without_versions_between
+from tt_conda.audit.loader import Closure
+from tt_conda.audit.scene import Object, Scene
+
+
+@dataclass(frozen=True)
+class Interposed:
+    """What ``first`` takes over of ``second``."""
+
+    first: Object
+    second: Object
+    names: frozenset[str]
+    closure: Closure
+    """A load that brings in both, ``first`` before ``second``."""
+
+
+def one_build(scene: Scene, one: Object, other: Object) -> bool:
+    """Whether two objects are parts of one package: what both hold of it is the same, inline functions above all."""
+    return one.owner == other.owner and not are_copies(scene, one, other)
+
+
+@per_scene
+def interposed(scene: Scene) -> dict[tuple[Object, Object], Interposed]:
+    """(first, second) → the strong symbols that both define and that ``second`` itself uses through a relocation.
+
+    A protected symbol, and any of an object that was linked with ``-Bsymbolic``, stays with its object (gABI, chapter
+    4, "Symbol Visibility"; chapter 5, DT_SYMBOLIC); so does what was bound when it was linked.
+    """
+    found: dict[tuple[Object, Object], Interposed] = {}
+    exports = contested(scene)
+    for (first, second), closure in together(scene).items():
+        if second.elf.is_symbolic:
+            continue
+        symbols = second.elf.symbols
+        names = (exports[first] & exports[second] & symbols.relocated) - symbols.protected
+        if one_build(scene, first, second):
+            names = frozenset(name for name in names if not name.startswith("_Z"))
+        if names and (names := without_versions_between(first, second, names)):
+            found[first, second] = Interposed(first, second, names, closure)
+    return found

@@ -1,0 +1,66 @@
+"""Two different libraries export the same symbols.
+
+**Why it matters.** The dynamic linker binds a name to the first object in its search order that defines it (gABI,
+chapter 5, "Shared Object Dependencies"). While the two libraries are loaded apart nothing happens; once one program
+links to both, or one of them is loaded with `RTLD_GLOBAL`, calls that were meant for one of them go to the other.
+
+Only strong symbols count. Weak and unique ones are those of templates and inline functions, which every object may
+have, and what differs in its symbol version is not mixed up. Where one load brings in both and calls are really
+taken over, TC402 says so instead; Python modules are TC105's and TC401's.
+
+**Seen in the wild.** `libreadline` and `libedit`; a reference `liblapack` beside OpenBLAS; two forks of one library
+under different names.
+
+**What to do.** Link to one of them. If the second is a bundled copy, hide what it exports
+(`-fvisibility=hidden`, `-Wl,--exclude-libs,ALL`).
+
+**False alarms.** Libraries that are made to stand in for each other (allocators, stubs, tracing wrappers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tt_conda.audit.exports import THRESHOLD, are_copies, examples, same_exports, strong, together
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.interposition import interposed, one_build
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.runtimes import runtime_of
+from tt_conda.audit.scene import Object, Scene
+
+RULE = Rule(
+    "TC104", "same-exports", Severity.NOTE,
+    "Two different libraries export the same symbols.",
+    "Link to one of them, or hide what the other one exports.",
+)  # fmt: skip
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """One finding for each pair of libraries that no load lets clash already."""
+    said = interposed(scene)
+    for (one, other), names in same_exports(scene).items():
+        if not (_is_library(one) and _is_library(other)) or are_copies(scene, one, other):
+            continue
+        if one_build(scene, one, other) and sum(not name.startswith("_Z") for name in names) < THRESHOLD:
+            continue
+        if (one, other) in said or (other, one) in said or _one_runtime(one, other):
+            continue
+        evidence = [f"{item}: {len(strong(item)):,} strong symbols" for item in (one, other)]
+        evidence.append(examples(names))
+        for first, second in ((one, other), (other, one)):
+            if closure := together(scene).get((first, second)):
+                evidence.append(f"{first.name} wins over {second.name} in what {closure.loaded[0].object.member} loads")
+        yield RULE.finding(
+            f"{one.library} {other.library}",
+            f"{one.name} and {other.name} export {len(names):,} of the same symbols.",
+            [one, other], evidence=evidence,
+        )  # fmt: skip
+
+
+def _is_library(item: Object) -> bool:
+    return not item.is_program and not item.is_module
+
+
+def _one_runtime(one: Object, other: Object) -> bool:
+    first, second = runtime_of(one), runtime_of(other)
+    return first is not None and second is not None and first.family == second.family

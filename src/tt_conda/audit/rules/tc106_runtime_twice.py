@@ -1,0 +1,107 @@
+"""There are two runtimes of which a process must have only one: OpenMP, BLAS, MPI.
+
+**Why it matters.** These libraries own things that exist once in a process: the pool of threads, the connection to the
+MPI launcher. LLVM's and Intel's OpenMP (`libomp`, `libiomp5`) look for another copy of themselves when they start,
+and end the process:
+
+    OMP: Error #15: Initializing libiomp5.so, but found libomp.so already initialized.
+
+GCC's `libgomp` does not look. Two of it, or one of it beside LLVM's, run side by side: twice as many threads as cores,
+`OMP_NUM_THREADS` read twice, `omp_set_num_threads` and threadpoolctl reaching one of them, and now and then a
+deadlock after `fork`. `KMP_DUPLICATE_LIB_OK=TRUE` silences the error, and its own text says that the program may
+then crash or compute wrong results.
+
+Two builds of OpenBLAS whose symbols have different names (numpy's `scipy_…64_` with 64-bit integers and scipy's
+`scipy_…`) do not mix up calls. They cost their size and a second pool of threads, so that is a note.
+
+**Seen in the wild.** `scikit-learn` and `pykdtree` each bring a `libgomp` with auditwheel's hash in its name; conda's
+`llvm-openmp` meets the `libgomp` in a torch wheel (prefix-dev/pixi#6818, pytorch/pytorch#98836, #193520);
+`ttnn-shutov` 0.65.0 and `torch-ttnn-shutov` 0.2.0 each bring Open MPI; conda's and a wheel's MPI (mpi4py#155).
+
+**What to do.** Take all packages that use the runtime from one place: everything from conda, whose `_openmp_mutex`,
+`blas` and `mpi` packages choose one for all; or everything from PyPI.
+
+**False alarms.** Two runtimes whose users never meet in one process. Where the audit found one load that brings in
+both, the evidence names it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+
+from tt_conda.audit.chains import without_chains
+from tt_conda.audit.exports import judged
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.runtimes import Kind, clashes, runtime_of
+from tt_conda.audit.scene import Object, Scene
+
+RULE = Rule(
+    "TC106", "runtime-twice", Severity.WARNING,
+    "There are two runtimes of which a process must have only one.",
+    "Take all packages that use the runtime from one place, all from conda or all from PyPI.",
+)  # fmt: skip
+
+
+_CALLED = frozenset({"dgemm_", "cblas_dgemm", "dgemm_64_", "cblas_dgemm64_"})
+"""What users of BLAS call, if its build has not put something before it."""
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """One finding for each family."""
+    found: dict[str, list[tuple[Object, Kind]]] = defaultdict(list)
+    for item in judged(scene):
+        if kind := runtime_of(item):
+            found[kind.family].append((item, kind))
+    for family, all_of_it in found.items():
+        kept = set(without_chains(item for item, _ in all_of_it))
+        members = [(item, kind) for item, kind in all_of_it if item in kept]
+        if len(members) > 1:
+            yield _finding(scene, family, members)
+
+
+def _finding(scene: Scene, family: str, members: list[tuple[Object, Kind]]) -> Finding:
+    kinds: dict[str, list[Object]] = defaultdict(list)
+    for item, kind in members:
+        kinds[kind.name].append(item)
+    superfluous = sum(sum(item.size for item in each) - max(item.size for item in each) for each in kinds.values())
+    where, aborting = _meeting(scene, members)
+    apart = (
+        not where
+        and not any(
+            _CALLED & a.elf.symbols.defined & b.elf.symbols.defined for (a, _), (b, _) in combinations(members, 2)
+        )
+        and family == "BLAS"
+    )
+    evidence = [f"{item}: {kind.name}" for item, kind in members]
+    if where:
+        evidence.append(where)
+    if apart:
+        evidence.append("the names that they are called by differ, so calls are not mixed up")
+    severity = Severity.ERROR if where and aborting else Severity.NOTE if apart else Severity.WARNING
+    names = ", ".join(f"{name} {len(each)} times" if len(each) > 1 else name for name, each in kinds.items())
+    clash = f"in one process they end it with `{aborting}`" if aborting else f"in one process {clashes()[family]}"
+    return RULE.finding(
+        family, f"There are {len(members)} runtimes for {family} ({names}): {clash}.", [item for item, _ in members],
+        severity=severity, bytes=superfluous, evidence=evidence,
+    )  # fmt: skip
+
+
+def _meeting(scene: Scene, members: list[tuple[Object, Kind]]) -> tuple[str, str]:
+    """Which load brings two of them in; with what they end the process, if any two of them would."""
+    groups: dict[str, list[Kind]] = defaultdict(list)
+    for _, kind in members:
+        groups[kind.group].append(kind)
+    aborting = next((each[0].abort for group, each in groups.items() if group and len(each) > 1), "")
+    if scene.kind == "process":
+        return "the process has them all mapped", aborting
+    wanted = dict(members)
+    for start in judged(scene):
+        scope = [*([] if start.is_program else scene.host), *scene.closure(start).loaded]
+        there = list(dict.fromkeys(item.object for item in scope if item.object in wanted))
+        kinds = [wanted[item] for item in there]
+        if len(there) > 1 and (not aborting or sum(1 for kind in kinds if kind.group) > 1):
+            return f"loading {start.member} brings in {' and '.join(item.member for item in there)}", aborting
+    return "", aborting

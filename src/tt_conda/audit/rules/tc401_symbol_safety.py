@@ -1,0 +1,140 @@
+"""Extensions that bundle static libraries: how safe it is to load them beside others.
+
+**Why it matters.** A static library that is linked into a Python extension without hidden visibility leaves all of its
+symbols in the extension's export table. What that does depends on how extensions are loaded:
+
+- Python opens extensions with `RTLD_LOCAL` (`sys.getdlopenflags()`). Strong symbols of one extension then do not take
+  over those of another: each is searched in its own scope, after the program's. Several copies live side by side.
+- After `sys.setdlopenflags(os.RTLD_GLOBAL | …)`, with `LD_PRELOAD`, or when a program links to or opens the extension
+  globally, its exports come first for everything that is loaded later. Two versions of one library then mix.
+- `STB_GNU_UNIQUE` symbols (static variables of inline functions and templates, as GCC emits them) are merged across
+  the whole process whatever the flags are (glibc, elf/dl-lookup.c, do_lookup_unique), and keep the object loaded.
+
+The grades: **good**: the bundled library's symbols are hidden, only what Python asks for is exported. **depends**:
+symbols of its own or of a bundled library are exported, and nothing else in this environment exports the same ones,
+so what happens depends on what is added. **poor**: another extension here exports the same symbols, and only
+`RTLD_LOCAL` keeps them apart. All grades are notes: as long as Python loads the extensions as it does, nothing breaks.
+
+**Seen in the wild.** `cyllama` 0.2.18 has ggml in four extensions, hidden, which is good; its web server's extension
+exports 204 names of Mongoose (`mg_…`), so on the whole it depends.
+
+**What to do.** Compile static libraries with `-fvisibility=hidden -fvisibility-inlines-hidden`, or link with
+`-Wl,--exclude-libs,ALL` or a version script that exports `PyInit_*` alone. To make one copy serve, link all extensions
+to one shared library. Splitting the extensions over several packages changes nothing in what they export.
+
+**False alarms.** Extensions whose exports are an interface that others link to.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tt_conda.audit.embedded import embedded
+from tt_conda.audit.exports import (
+    THRESHOLD,
+    are_copies,
+    examples,
+    families,
+    is_vague,
+    judged,
+    of_the_runtime,
+    same_exports,
+    strong,
+)
+from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.rules import Rule
+from tt_conda.audit.scene import Object, Scene
+
+RULE = Rule(
+    "TC401", "symbol-safety", Severity.NOTE,
+    "Extensions bundle static libraries; a grade says how safe they are beside others.",
+    "Hide what is bundled: compile it with `-fvisibility=hidden`, or link with `-Wl,--exclude-libs,ALL`.",
+)  # fmt: skip
+
+_GRADES = ("poor", "depends", "good")
+
+
+@dataclass
+class _Graded:
+    extension: Object
+    exports: frozenset[str]
+    shared: list[tuple[Object, frozenset[str]]] = field(default_factory=list)
+    """Another extension, and the strong symbols that it exports too."""
+    bundles: list[str] = field(default_factory=list)
+
+    @property
+    def grade(self) -> str:
+        if self.shared:
+            return "poor"
+        return "depends" if len(self.exports) >= THRESHOLD else "good"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """One finding for each owner whose extensions export or bundle something."""
+    graded = {
+        item: _Graded(item, _without_runtime(strong(item)))
+        for item in judged(scene) if item.is_module and _is_extension(item)
+    }  # fmt: skip
+    for (one, other), names in same_exports(scene).items():
+        if one in graded and other in graded and not are_copies(scene, one, other):
+            graded[one].shared.append((other, names))
+            graded[other].shared.append((one, names))
+    for library in embedded(scene):
+        for item in library.objects:
+            if item in graded:
+                graded[item].bundles.append(library.name)
+    owners: dict[str, list[_Graded]] = defaultdict(list)
+    for each in graded.values():
+        if each.grade != "good" or each.bundles:
+            owners[each.extension.owner].append(each)
+    for owner, members in owners.items():
+        members.sort(key=lambda each: (_GRADES.index(each.grade), -len(each.exports), each.extension.path))
+        yield _finding(owner, members)
+
+
+def _without_runtime(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in names if not (of_the_runtime(name) or is_vague(name)))
+
+
+def _is_extension(item: Object) -> bool:
+    """Whether Python imports it."""
+    return any(name.startswith("PyInit_") for name in item.elf.symbols.defined)
+
+
+def _finding(owner: str, members: list[_Graded]) -> Finding:
+    worst = members[0].grade
+    count = len(members)
+    which = f"{count} extensions of {owner} bundle" if count > 1 else f"An extension of {owner} bundles"
+    if worst == "poor":
+        poor = [each for each in members if each.grade == "poor"]
+        names = [name for each in poor for _, shared in each.shared for name in shared]
+        of = [name for name in list(families(set(names)))[:3] if name]
+        said = f"{len(poor)} of them export the same symbols as others here" + (f", of {', '.join(of)}" if of else "")
+    elif worst == "depends":
+        said = "what they export stands in nobody's way here"
+    else:
+        said = "what they bundle is hidden"
+    return RULE.finding(
+        owner.partition(" ")[0],
+        f"{which} or {'export' if count > 1 else 'exports'} libraries; symbol safety is {worst}: {said}.",
+        [each.extension for each in members], evidence=[line for each in members for line in _evidence(each)],
+    )  # fmt: skip
+
+
+def _evidence(each: _Graded) -> Iterator[str]:
+    name = each.extension.member
+    groups = [f"{family} {len(names):,}" for family, names in list(families(each.exports).items())[:5] if family]
+    exports = f"{len(each.exports):,} strong symbols besides PyInit" if each.exports else "nothing besides PyInit"
+    bundles = f"; bundles {', '.join(each.bundles)}" if each.bundles else ""
+    yield f"{name}: {each.grade}: exports {exports}{' (' + ', '.join(groups) + ')' if groups else ''}{bundles}"
+    for other, names in each.shared:
+        if other.path > each.extension.path:
+            yield (
+                f"{name} and {other.member} would interpose {len(names):,} symbols if either were loaded with "
+                f"RTLD_GLOBAL: {examples(names)}"
+            )
+            unique = each.extension.elf.symbols.unique & other.elf.symbols.unique
+            if unique := frozenset(name for name in unique if not of_the_runtime(name)):
+                yield f"and share {len(unique):,} STB_GNU_UNIQUE symbols in any case: {examples(unique)}"
