@@ -58,7 +58,7 @@ class Loaded:
     object: Object
     how: How
     loader: Loaded | None
-    """What brought it in, by NEEDED or by dlopen."""
+    """What brought it in by NEEDED; None for what was started or opened: dlopen's caller does not count as a loader."""
 
     @property
     def names(self) -> set[str]:
@@ -164,7 +164,7 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
             An unreadable dependency counts as missing, as for the linker.
     """
     found = Closure()
-    first = Loaded(start.path, start, "start", _caller(host))
+    first = Loaded(start.path, start, "start", None)
     program = host[0] if host else first
     by_file = {item.object.file: item for item in reversed(host)} | {start.file: first}
     by_name = found.by_name
@@ -194,11 +194,6 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
                 queue.append(known)
             found.resolved[item, name] = known
     return found
-
-
-def _caller(host: Sequence[Loaded]) -> Loaded | None:
-    """What calls dlopen, whose RPATH is asked too: the Python library, else the program."""
-    return next((item for item in host if item.object.name.startswith("libpython")), host[0] if host else None)
 
 
 def _interpreter(program: Loaded, files: Files) -> list[Loaded]:
