@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from tt_conda.audit.finding import Certainty, Severity
-from tt_conda.report.audit.compare import Comparison, Share
+from tt_conda.report.audit.compare import Comparison, Row, Share
 from tt_conda.report.audit.document import Document, Found
 from tt_conda.report.audit.numbers import count, megabytes
 
@@ -214,13 +214,20 @@ def _libraries(data: Comparison) -> str:
             else "<td class=number>-</td><td></td><td></td>"
         )
 
-    rows = [
-        f'<tr class="{"less" if row.b.bytes < row.a.bytes else "more" if row.b.bytes > row.a.bytes else ""}">'
-        f"<td><code>{escape(row.library)}</code></td>{cells(row.a)}{cells(row.b)}</tr>"
-        for row in data.libraries
-    ]
-    return (
-        "<table><thead><tr><th>library</th><th class=number>A</th><th class=number>bytes</th><th>from</th>"
-        "<th class=number>B</th><th class=number>bytes</th><th>from</th></tr></thead><tbody>"
-        + "".join(rows) + "</tbody></table>"
-    )  # fmt: skip
+    def table(rows: list[Row]) -> str:
+        lines = [
+            f'<tr class="{"less" if row.b.bytes < row.a.bytes else "more" if row.b.bytes > row.a.bytes else ""}">'
+            f"<td><code>{escape(row.library)}</code></td>{cells(row.a)}{cells(row.b)}</tr>"
+            for row in rows
+        ]
+        return (
+            "<table><thead><tr><th>library</th><th class=number>A</th><th class=number>bytes</th><th>from</th>"
+            "<th class=number>B</th><th class=number>bytes</th><th>from</th></tr></thead><tbody>"
+            + "".join(lines) + "</tbody></table>"
+        )  # fmt: skip
+
+    added = [row for row in data.libraries if not row.a.copies]
+    more = f"{count(len(added), 'library', 'libraries')} that only B has"
+    return table([row for row in data.libraries if row.a.copies]) + (
+        f"<details><summary>{more}</summary>{table(added)}</details>" if added else ""
+    )

@@ -3,6 +3,7 @@
 
 const NODE = { width: 196, height: 38, gapX: 46, gapY: 9 };
 const BOX = { padX: 16, padTop: 34, padBottom: 14, gap: 26, line: 18, tall: 12, widest: 1500 };
+const MANY = 4;
 const STRONG = ["#d1242f", "#1f6feb", "#bf8700", "#8250df", "#1a7f37", "#cf4a9c", "#0e8a8a", "#b35900", "#5b6bd6", "#6e8f00"];
 
 function size(bytes) {
@@ -68,7 +69,8 @@ function graph(doc, options) {
     }
     const findings = found.get(object.owner + "\n" + object.path) || [];
     const name = object.path.slice(object.path.lastIndexOf("/") + 1);
-    const loud = findings.some((finding) => finding.severity !== "note");
+    // what says the same of many modules does not unfold them
+    const loud = findings.some((f) => f.severity === "error" || (f.severity === "warning" && f.places.length <= MANY));
     const quiet = object.inside && !wanted.has(object.id) && !loud && !copyOf.has(object.id);
     if (quiet && options.stacks) {
       stacks.set(object.owner, [...(stacks.get(object.owner) || []), object.id]);
@@ -89,7 +91,8 @@ function graph(doc, options) {
       nodes.delete("o" + id);
       at.set(id, key);
     });
-    nodes.set(key, { key, owner, name: `${ids.length} modules and programs`, size: total, findings: [], ids, copy: null,
+    const findings = [...new Set(ids.flatMap((id) => found.get(owner + "\n" + doc.objects[id].path) || []))];
+    nodes.set(key, { key, owner, name: `${ids.length} modules and programs`, size: total, findings, ids, copy: null,
       state: "inside" });
   }
   const edges = new Map();
@@ -100,8 +103,8 @@ function graph(doc, options) {
       if (need.state === "missing") {
         to = "m" + object.owner + "/" + need.name; // drawn beside what needs it
         if (!nodes.has(to)) {
-          const findings = doc.findings.filter((finding) => finding.subject === need.name
-            && finding.places.some((place) => place.owner === object.owner));
+          const findings = doc.findings.filter((finding) => finding.places.some((place) => place.owner === object.owner)
+            && (finding.subject === need.name || (finding.code.startsWith("TC2") && finding.message.includes(need.name))));
           nodes.set(to, { key: to, owner: object.owner, name: need.name, size: 0, findings, ids: [], copy: null,
             state: "missing" });
         }
@@ -357,14 +360,15 @@ function picture(made, name) {
   let first = true;
   for (const node of [...nodes.values()].sort((a, b) => a.y - b.y || a.x - b.x)) {
     const worst = ["error", "warning"].find((s) => node.findings.some((finding) => finding.severity === s));
-    const kind = ["node", node.state, node.copy ? "copy" : "", worst ? "is-" + worst : ""].filter(Boolean).join(" ");
-    const small = [node.size ? size(node.size) : "not found", node.copy
+    const expected = node.state === "missing" && node.findings.length && !worst; // of another package, by metadata
+    const kind = ["node", node.state, expected ? "expected" : "", node.copy ? "copy" : "", worst ? "is-" + worst : ""].filter(Boolean).join(" ");
+    const small = [node.size ? size(node.size) : expected ? "not in the targets" : "not found", node.copy
       ? `copy ${node.copy.number} of ${node.copy.set.objects.length}` : ""].filter(Boolean).join(" · ");
     const { x, y } = node, body = `x="${x}" y="${y}" width="${NODE.width}" height="${NODE.height}" rx="6"`;
     out.push(`<g class="${kind}" data-key="${escaped(node.key)}" role="button" tabindex="${first ? 0 : -1}" ` +
       `aria-label="${escaped(label(node))}"><title>${escaped(label(node))}</title><rect class="body" ${body}` +
       (node.copy ? ` stroke="${node.copy.color}"/><rect class="tint" ${body} fill="${node.copy.color}"/>` : "/>") +
-      `<text x="${x + 9}" y="${y + 16}">${escaped(short(node.name, 25))}</text>` +
+      `<text x="${x + 9}" y="${y + 16}">${escaped(short(node.name, node.state === "missing" ? 22 : 25))}</text>` +
       `<text class="small" x="${x + 9}" y="${y + 30}">${escaped(small)}</text>` +
       (worst ? `<circle class="mark" cx="${x + NODE.width - 11}" cy="${y + 27}" r="5"/>` : "") + "</g>");
     first = false;
