@@ -36,12 +36,14 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
         return []
     with tempfile.TemporaryDirectory(prefix="tt-conda-gate-") as folder:
         depends = [spec for spec in facts.depends if not spec.startswith("__")]
-        with read_targets([package, *_dependencies(depends, channels, Path(folder, "prefix"))]) as scene:
-            if scene.program is not None:  # with its Python all of them are there
-                scene.kind = "installed"
+        needed = _dependencies(depends, channels, Path(folder, "prefix"))
+        with read_targets([package, *(needed or [])]) as scene:
+            scene.kind = "files" if needed is None else "installed"
             verdict = judge(audit(scene), load_config(folder=recipe))
     owner = f"{facts.name} {facts.version}"
     mine = [finding for finding in verdict.findings if any(place.owner == owner for place in finding.places)]
+    if needed is None:  # what is missing is known to be: its package is
+        mine = [finding for finding in mine if finding.code != "TC201"]
     errors = [finding for finding in mine if finding.severity is Severity.ERROR]
     if errors:
         said = "\n".join(f"  {finding.code} {finding.message}" for finding in errors)
@@ -53,12 +55,15 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
     return [f"{finding.code} {finding.message}" for finding in mine if finding.severity is Severity.WARNING]
 
 
-def _dependencies(depends: Sequence[str], channels: Sequence[str | Path], prefix: Path) -> list[Path]:
-    """Dependencies as targets: packages on this machine as they are, those of other channels in an environment."""
+def _dependencies(depends: Sequence[str], channels: Sequence[str | Path], prefix: Path) -> list[Path] | None:
+    """Dependencies as targets: packages on this machine as they are, those of other channels in an environment.
+
+    None where one of them is in no channel.
+    """
     try:
-        records = environment.solve(depends, channels)
+        records = environment.solve(depends, channels) if depends else []
     except TtCondaError:
-        return []
+        return None
     packages = [local_path(record.url) for record in records]
     here = [path for path in packages if path is not None]
     if len(here) == len(packages):

@@ -1,7 +1,7 @@
 """The proof at the end of a build: environments made from the channel, in which each library is mapped once.
 
-In each, modules are imported and the process's maps read; and every installed object's NEEDED is followed by the
-dynamic linker's rules, whether something imports it or not.
+In each, modules are imported and the process's maps read; and the whole environment is audited, what nothing imports
+included.
 
 Which environments, and which packages stand against which wheels, is data: ``ci/proof.toml``.
 """
@@ -16,14 +16,19 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tt_conda import settings
+from tt_conda.audit.audit import audit
+from tt_conda.audit.config import load_config
+from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.inventory import package_facts
-from tt_conda.audit.linkage import unlinked
 from tt_conda.audit.mapped import MappedObject, mapped_objects, parse_probe, probe_command, problems
+from tt_conda.audit.targets import read_targets
+from tt_conda.audit.verdict import judge
 from tt_conda.channel import environment
 from tt_conda.channel.shell import activated
 from tt_conda.errors import TtCondaError
@@ -37,7 +42,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_FORMAT = 3
+_FORMAT = 4
 """Raise it when the probe changes: environments are then looked at again."""
 
 
@@ -86,7 +91,12 @@ class _Seen(_Table):
 
     files: list[str]
     """Mapped after importing."""
-    unlinked: list[str]
+    objects: int
+    """How many shared objects and programs were audited."""
+    findings: list[Finding]
+
+
+_CODE = (".py", ".toml")
 
 
 @dataclass
@@ -98,6 +108,8 @@ class Proof:
     modules_of: dict[str, list[str]] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Title → bytes of shared objects in the wheels, and in the packages instead."""
+    audits: dict[str, tuple[int, list[Finding]]] = field(default_factory=dict)
+    """Environment → how many objects were audited, and what was found that the configuration does not ignore."""
     problems: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
@@ -123,7 +135,7 @@ def prove(file: Path, channels: Sequence[str | Path], pythons: Sequence[str] | N
     with stage(f"Proving {len(chosen)} environments", total=len(chosen)) as bar:
         for item in chosen:
             bar.describe(item.name)
-            _look(item, channels, proof)
+            _look(item, file.parent, channels, proof)
             bar.advance()
         for comparison in wanted.comparison:
             if pythons is None or comparison.python in pythons:
@@ -132,23 +144,36 @@ def prove(file: Path, channels: Sequence[str | Path], pythons: Sequence[str] | N
     return proof
 
 
-def _look(item: Environment, channels: Sequence[str | Path], proof: Proof) -> None:
+def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof: Proof) -> None:
     prefix = settings.output_dir() / "envs" / item.name
     records = environment.install([*item.specs, f"python {item.python}.*"], prefix, channels)
     packages = sorted(r.sha256.hex() for r in records if r.sha256)
-    identity = json.dumps([_FORMAT, item.model_dump_json(), str(prefix), packages])
+    config = load_config(folder=folder)
+    identity = json.dumps([_FORMAT, item.model_dump_json(), str(prefix), packages, config.model_dump_json(), _rules()])
     memo = settings.cache_dir() / "proofs" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
     seen = _remembered(memo)
     if seen is None:
         files = [str(path) for path in _import(prefix, item.imports)]
-        seen = _Seen(files=files, unlinked=unlinked(prefix))
+        with read_targets([prefix]) as scene:
+            findings = judge(audit(scene), config).findings
+            seen = _Seen(files=files, objects=len(scene.objects), findings=findings)
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(memo, seen.model_dump_json())
     objects = mapped_objects([Path(name) for name in seen.files], prefix)
     proof.objects[item.name] = objects
     proof.prefixes[item.name] = prefix.resolve()
     proof.modules_of[item.name] = item.packages
-    proof.problems += [f"{item.name}: {text}" for text in [*problems(objects, prefix), *seen.unlinked]]
+    proof.audits[item.name] = (seen.objects, seen.findings)
+    wrong = [f"{f.code} {f.message}" for f in seen.findings if f.severity is not Severity.NOTE]
+    proof.problems += [f"{item.name}: {text}" for text in [*problems(objects, prefix), *wrong]]
+
+
+@lru_cache
+def _rules() -> str:
+    """A digest of the audit's own code and tables: an environment is audited again when they change."""
+    folder = Path(__file__).parent
+    files = sorted(file for part in ("audit", "elf") for file in (folder / part).rglob("*") if file.suffix in _CODE)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _remembered(memo: Path) -> _Seen | None:

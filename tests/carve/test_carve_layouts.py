@@ -13,7 +13,7 @@ import pytest
 from handmade import DIST_INFO, make_wheel, tree
 from published import tags
 from tt_conda.carve import Rules, carve
-from tt_conda.carve.providers import load_providers
+from tt_conda.providers import load_providers
 
 Compile = Callable[..., Path]
 

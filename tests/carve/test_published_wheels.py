@@ -20,9 +20,9 @@ import pytest
 from published import PINS, RULES, Carved, carved, dynamic, files, tags
 from tt_conda import settings
 from tt_conda.carve import load_rules
-from tt_conda.carve.providers import load_providers
 from tt_conda.channel import environment
 from tt_conda.elf import is_shared_object, plain_soname, read, soname_stem
+from tt_conda.providers import load_providers
 from tt_conda.seed.assemble import ensure_channel
 
 HASHED = re.compile(r"-[0-9a-f]{8}\.")

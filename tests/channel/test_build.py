@@ -244,6 +244,19 @@ def test_a_package_that_fails_its_test_is_not_published(project: Path, recipe: R
     assert published(project) == set()
 
 
+def test_a_package_that_the_check_refuses_is_not_published(project: Path, recipe: Recipe, run: Build) -> None:
+    def refuse(package: Path, recipe: Path, channels: Sequence[str | Path]) -> list[str]:
+        assert package.is_file() and recipe == project / "recipes" / "a"
+        raise TtCondaError("refused")
+
+    recipe("a")
+    with pytest.raises(TtCondaError, match="refused"):
+        run(check=refuse)
+    assert published(project) == set() and not leftovers(project)
+    assert run(check=lambda *_: ["TC000 odd"]).warnings == {"a-1.0-0": ["TC000 odd"]}
+    assert published(project) == {"a"}
+
+
 def test_a_package_whose_dependency_is_in_no_channel(
     project: Path, recipe: Recipe, run: Build, make: Callable[..., Path], tmp_path: Path
 ) -> None:

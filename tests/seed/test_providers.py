@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tt_conda.carve.providers import load_providers
+from tt_conda.providers import load_providers
 from tt_conda.seed.table import Table
 
 

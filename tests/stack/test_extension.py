@@ -12,8 +12,8 @@ import pytest
 from rattler.package_streaming import extract
 
 from toolchain import program
-from tt_conda.carve.providers import load_providers
 from tt_conda.elf import is_shared_object, read
+from tt_conda.providers import load_providers
 
 STACK = ("tt::", "ttnn::", "ttsl::")
 

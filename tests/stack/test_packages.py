@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tt_conda.audit.inventory import PackageFacts, duplicate_libraries, duplicate_paths
-from tt_conda.carve.providers import load_providers
 from tt_conda.channel import index
 from tt_conda.channel.environment import solve
 from tt_conda.errors import TtCondaError
+from tt_conda.providers import load_providers
 from tt_conda.seed.assemble import available_pythons
 
 PAIR = {"tt-metal": "0.65.0.dev20251205", "libttnn": "0.65.0.dev20251205", "ttnn": "0.65.0.dev20251205",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from tt_conda.carve.providers import load_providers
+from tt_conda.providers import load_providers
 
 if sys.version_info >= (3, 11):
     import tomllib

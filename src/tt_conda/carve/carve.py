@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 
 from tt_conda.carve.dist_info import write_record
 from tt_conda.carve.plan import Member, Object, Plan, environment_sonames, make_plan
-from tt_conda.carve.providers import load_providers
 from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
 from tt_conda.carve.wheel import Wheel
@@ -22,6 +21,7 @@ from tt_conda.elf import ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import apply
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs.zip import extract
+from tt_conda.providers import load_providers
 
 
 def carve(

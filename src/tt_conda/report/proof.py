@@ -29,6 +29,9 @@ def show(proof: Proof) -> None:
         for title, (before, after) in proof.sizes.items():
             sizes.add_row(title, f"{before / 1e6:.1f}", f"{after / 1e6:.1f}")
         out.print(sizes)
+    for name, (objects, findings) in proof.audits.items():
+        said = f"{len(findings)} findings" if findings else "nothing found"
+        out.print(f"audit of {name}: {objects} objects, {said}")
     for text in proof.left_out:
         console.print(f"[yellow]left out[/yellow] {text}")
     for text in proof.problems:

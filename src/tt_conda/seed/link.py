@@ -11,10 +11,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tt_conda.carve.providers import load_providers
 from tt_conda.elf.names import plain_soname, soname_stem
 from tt_conda.elf.read import Elf, ElfError, read
 from tt_conda.errors import TtCondaError
+from tt_conda.providers import load_providers
 
 
 def is_glibc(soname: str) -> bool:

@@ -28,8 +28,8 @@ from tt_conda.audit.lost import Lost
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
-from tt_conda.carve.providers import load_providers
 from tt_conda.elf import plain_soname
+from tt_conda.providers import load_providers
 
 RULE = Rule(
     "TC201", "missing-library", Severity.ERROR,

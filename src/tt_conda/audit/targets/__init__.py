@@ -1,6 +1,7 @@
 """What an audit can be pointed at, each read into the same scene.
 
-Every kind has a file: archives are read where they are, nothing is installed, loaded or imported.
+Every kind has a file: archives are read where they are, nothing is installed, loaded or imported. The engine that
+reads conda packages is imported when there is one: it takes as long as auditing a small wheel.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tt_conda.audit.scene import ROOT, Scene
-from tt_conda.audit.targets import channel, conda, disk, process, wheel
+from tt_conda.audit.targets import disk, process, wheel
 from tt_conda.errors import TtCondaError
 
 _CPYTHON = re.compile(r"-cp(\d)(\d+)-cp\d+")
@@ -63,13 +64,15 @@ def _read(
     scene: Scene, target: Path, root: str, python: str, others: Callable[[], Sequence[str | Path]]
 ) -> None:  # fmt: skip
     if target.is_dir():
-        if channel.is_channel(target):
+        if disk.is_channel(target):
             _read_channel(scene, target, others)
         else:
             disk.read_into(scene, target)
     elif target.suffix == ".whl":
         wheel.read_into(scene, target, root, python)
-    elif target.name.endswith(conda.ENDINGS):
+    elif target.name.endswith((".conda", ".tar.bz2")):
+        from tt_conda.audit.targets import conda
+
         conda.read_into(scene, target, root, python)
     elif disk.looks_like_object(target):
         disk.read_file_into(scene, target)
@@ -81,6 +84,8 @@ def _read(
 
 
 def _read_channel(scene: Scene, folder: Path, others: Callable[[], Sequence[str | Path]]) -> None:
+    from tt_conda.audit.targets import channel, conda
+
     environments, broken = channel.environments(folder, ())
     if broken:
         environments, broken = channel.environments(folder, others())

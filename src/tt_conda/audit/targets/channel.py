@@ -11,11 +11,6 @@ from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
 
 
-def is_channel(folder: Path) -> bool:
-    """Whether a folder is a channel."""
-    return (folder / "noarch" / "repodata.json").is_file()
-
-
 def environments(channel: Path, others: Sequence[str | Path] = ()) -> tuple[list[list[Path]], list[Path]]:
     """Sort the packages of a channel into environments in which they can be installed together.
 

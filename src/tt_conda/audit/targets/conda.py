@@ -19,9 +19,6 @@ from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, pr
 from tt_conda.elf import Elf, ElfError, read
 from tt_conda.files import naming_full_disk
 
-ENDINGS = (".conda", ".tar.bz2")
-"""What conda packages are called."""
-
 _GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
 _LIMIT = 8 << 30
 """Bytes: a larger member is no library."""
