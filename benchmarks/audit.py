@@ -28,30 +28,30 @@ from toolchain import program  # noqa: E402
 
 ROUNDS = 3
 NEWEST = "ttnn-0.81.1-3.12"
-SYMBOLS_300K = ["ttnn-shutov-0.65.0.dev20251205-3.10", "torch-ttnn-shutov-0.2.0-3.10", "ttnn-0.81.1-3.10"]
-ALL = [
-    "ttnn-shutov-0.62.0.dev20250916-3.10", "torch-ttnn-shutov-0.1.0-3.10", "ttnn-0.63.0-3.10", *SYMBOLS_300K,
-    "ttnn-0.81.1-3.12",
-]  # fmt: skip
+LATE = ["ttnn-shutov-0.65.0.dev20251205-3.10", "torch-ttnn-shutov-0.2.0-3.10", "--", "ttnn-0.81.1-3.10"]
+EARLY = ["ttnn-shutov-0.62.0.dev20250916-3.10", "torch-ttnn-shutov-0.1.0-3.10", "--", "ttnn-0.63.0-3.10"]
 SIZES = [10_000, 20_000, 40_000, 80_000, 160_000, 320_000]
 TORCH = "torch==2.13.0"
 
-# Audits its arguments in a fresh process, and says how long that took from the first import on, and its memory.
+# Audits its arguments (-- between those that are not installed together) in a fresh process, and says how long that
+# took from the first import on, and its memory.
 INSIDE = """
 import json, resource, sys, time
 start = time.perf_counter()
 from pathlib import Path
 from tt_conda.audit.audit import audit
 from tt_conda.audit.targets import read_targets
-with read_targets([Path(name) for name in sys.argv[1:]]) as scene:
-    read = time.perf_counter()
-    found = len(audit(scene).findings)
-    end = time.perf_counter()
-    count = sum(len(o.elf.symbols.defined) + len(o.elf.symbols.undefined) for o in scene)
-    print(json.dumps({
-        "seconds": end - start, "rules": end - read, "objects": len(scene.objects), "symbols": count,
-        "findings": found, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }))
+told = {"seconds": 0, "rules": 0, "objects": 0, "symbols": 0, "findings": 0}
+for together in " ".join(sys.argv[1:]).split(" -- "):
+    with read_targets([Path(name) for name in together.split()]) as scene:
+        read = time.perf_counter()
+        told["findings"] += len(audit(scene).findings)
+        told["rules"] += time.perf_counter() - read
+        told["objects"] += len(scene.objects)
+        told["seconds"] = time.perf_counter() - start
+        told["symbols"] += sum(len(o.elf.symbols.defined) + len(o.elf.symbols.undefined) for o in scene)
+told["bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps(told))
 """
 
 
@@ -61,7 +61,7 @@ def seconds(command: Sequence[str | Path]) -> float:
     return time.perf_counter() - start
 
 
-def inside(targets: Sequence[Path]) -> dict[str, float]:
+def inside(targets: Sequence[Path | str]) -> dict[str, float]:
     """The best of three runs."""
     runs: list[dict[str, float]] = []
     for _ in range(ROUNDS):
@@ -72,9 +72,13 @@ def inside(targets: Sequence[Path]) -> dict[str, float]:
     return min(runs, key=lambda run: run["seconds"])
 
 
+def wheels(labels: Sequence[str]) -> list[Path | str]:
+    return [label if label == "--" else published(label) for label in labels]
+
+
 def line(title: str, run: dict[str, float]) -> None:
     print(
-        f"{title:32} {run['objects']:8.0f} {run['symbols']:9,.0f} {run['seconds']:7.2f} {run['rules']:9.2f}"
+        f"{title:34} {run['objects']:8.0f} {run['symbols']:9,.0f} {run['seconds']:7.2f} {run['rules']:9.2f}"
         f" {run['bytes'] / 1e6:6.0f} {run['findings']:9.0f}"
     )
 
@@ -137,10 +141,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         beside_auditwheel()
-        print(f"{'':32} {'objects':>8} {'symbols':>9} {'seconds':>7} {'in rules':>9} {'MB':>6} {'findings':>9}")
+        print(f"{'':34} {'objects':>8} {'symbols':>9} {'seconds':>7} {'in rules':>9} {'MB':>6} {'findings':>9}")
         line(f"{NEWEST}, the wheel", inside([published(NEWEST)]))
-        line("three wheels together", inside([published(label) for label in SYMBOLS_300K]))
-        line("all seven wheels together", inside([published(label) for label in ALL]))
+        line("0.65 with 0.2.0, then 0.81.1", inside(wheels(LATE)))
+        line("and 0.62 with 0.1.0, 0.63, 0.81.1", inside(wheels([*EARLY, "--", *LATE, "--", NEWEST])))
         prefix = environment(given, folder)
         if prefix:
             line("an environment with PyTorch", inside([prefix]))
