@@ -57,7 +57,7 @@ def html_comparison(data: Comparison) -> str:
 def _page(title: str, body: Iterable[str], data: dict[str, Document]) -> str:
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'"
+    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'"
     blocks = [
         f'<script type="application/json" id="{name}">{_embedded(document)}</script>' for name, document in data.items()
     ]
