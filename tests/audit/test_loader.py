@@ -170,7 +170,7 @@ class Fixture:
             name, arrow, rest = line.strip().partition(" => ")
             if arrow:
                 found[name] = "" if "not found" in rest else self._located(rest)
-            elif "/" in name:
+            else:  # printed alone: it was found under this very name
                 found[posixpath.basename(name.split(" (")[0])] = self._located(name)
         return _without_libc(found)
 
