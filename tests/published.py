@@ -77,6 +77,13 @@ def published(label: str) -> Path:
 
 
 @lru_cache
+def other_wheel(name: str) -> Path:
+    """The file of a wheel of others that the tests pin: ``numpy``, or ``cyllama-0.7.0`` where there are several."""
+    pins = load(PROJECT / "tests/wheels.lock").wheel
+    return fetch_wheel(next(pin for pin in pins if name in (pin.name, f"{pin.name}-{pin.version}")))
+
+
+@lru_cache
 def carved(label: str) -> Carved:
     """A pinned wheel, carved by whichever process asks first."""
     wheel = published(label)

@@ -69,7 +69,7 @@ def _around(block: bytes, mark: bytes) -> Iterator[str]:
     while at >= 0:
         start = block.rfind(b"\0", max(0, at - _LONGEST), at) + 1
         end = block.find(b"\0", at, at + _LONGEST)
-        if start and end > 0:
+        if end > 0 and (start or at < _LONGEST):
             text = block[start:end]
             if text.isascii():
                 yield text.decode().strip()

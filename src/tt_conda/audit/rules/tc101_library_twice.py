@@ -32,6 +32,7 @@ from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.runtimes import runtime_of
 from tt_conda.audit.scene import Object, Scene
+from tt_conda.elf import plain_soname
 
 RULE = Rule(
     "TC101", "library-twice", Severity.WARNING,
@@ -45,9 +46,12 @@ _FEW = 5
 
 def check(scene: Scene) -> Iterator[Finding]:
     """One finding for each library, with all its copies."""
+    linked = {plain_soname(name) for item in scene for name in item.elf.needed}
     for group in copied(scene):
         kept = without_chains(group.objects)
-        if len(kept) < 2 or runtime_of(kept[0]) or _is_a_mere_name(kept):
+        is_linked = any(item.library in linked for item in kept)
+        kept = [item for item in kept if any(_alike(item, other, is_linked) for other in kept if other is not item)]
+        if len(kept) < 2 or runtime_of(kept[0]):
             continue
         owners = list(dict.fromkeys(item.owner for item in kept))
         superfluous = sum(item.size for item in kept) - max(item.size for item in kept)
@@ -59,14 +63,18 @@ def check(scene: Scene) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_a_mere_name(items: list[Object]) -> bool:
-    """Whether two objects are the same in nothing but their name: they export quite different things."""
-    first, second = items[0], items[1]
-    if len(items) > 2 or first.identity == second.identity or _build_ids(items) == 1:
-        return False
-    one, other = first.elf.symbols.defined, second.elf.symbols.defined
-    fewer = min(len(one), len(other))
-    return fewer >= _FEW and 10 * len(one & other) < fewer
+def _alike(one: Object, other: Object, is_linked: bool) -> bool:
+    """Whether two objects of one name are one library, and not two plugins or two authors' ``libcommon.so``.
+
+    Of what nothing links to by this name, the exports must show it; of a library, they must not contradict.
+    """
+    if one.identity == other.identity or _build_ids([one, other]) == 1:
+        return True
+    names, others = one.elf.symbols.defined, other.elf.symbols.defined
+    fewer = min(len(names), len(others))
+    if fewer < _FEW:
+        return is_linked
+    return len(names & others) * (10 if is_linked else 2) >= fewer
 
 
 def _build_ids(items: list[Object]) -> int:
