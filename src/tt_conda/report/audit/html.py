@@ -57,7 +57,8 @@ def html_comparison(data: Comparison) -> str:
 def _page(title: str, body: Iterable[str], data: dict[str, Document]) -> str:
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'"
+    own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    policy = f"default-src 'none'; img-src data:; base-uri 'none'; {own}"
     blocks = [
         f'<script type="application/json" id="{name}">{_embedded(document)}</script>' for name, document in data.items()
     ]
