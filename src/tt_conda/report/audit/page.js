@@ -105,14 +105,16 @@ function graph(doc, options) {
         if (!nodes.has(to)) {
           const findings = doc.findings.filter((finding) => finding.places.some((place) => place.owner === object.owner)
             && (finding.subject === need.name || (finding.code.startsWith("TC2") && finding.message.includes(need.name))));
+          // only notes say that it is missing: another package brings it
+          const expected = findings.length > 0 && findings.every((finding) => finding.severity === "note");
           nodes.set(to, { key: to, owner: object.owner, name: need.name, size: 0, findings, ids: [], copy: null,
-            state: "missing" });
+            state: "missing", expected });
         }
       }
       if (from === undefined || to === undefined || from === to) {
         continue;
       }
-      const kind = nodes.get(to).state !== "inside" ? nodes.get(to).state
+      const kind = nodes.get(to).expected ? "" : nodes.get(to).state !== "inside" ? nodes.get(to).state
         : nodes.get(from).owner === nodes.get(to).owner ? "" : "cross";
       const key = from + " " + to;
       edges.set(key, { from, to, kind, implied: false });
@@ -360,9 +362,8 @@ function picture(made, name) {
   let first = true;
   for (const node of [...nodes.values()].sort((a, b) => a.y - b.y || a.x - b.x)) {
     const worst = ["error", "warning"].find((s) => node.findings.some((finding) => finding.severity === s));
-    const expected = node.state === "missing" && node.findings.length && !worst; // of another package, by metadata
-    const kind = ["node", node.state, expected ? "expected" : "", node.copy ? "copy" : "", worst ? "is-" + worst : ""].filter(Boolean).join(" ");
-    const small = [node.size ? size(node.size) : expected ? "not in the targets" : "not found", node.copy
+    const kind = ["node", node.state, node.expected ? "expected" : "", node.copy ? "copy" : "", worst ? "is-" + worst : ""].filter(Boolean).join(" ");
+    const small = [node.size ? size(node.size) : node.expected ? "not in the targets" : "not found", node.copy
       ? `copy ${node.copy.number} of ${node.copy.set.objects.length}` : ""].filter(Boolean).join(" · ");
     const { x, y } = node, body = `x="${x}" y="${y}" width="${NODE.width}" height="${NODE.height}" rx="6"`;
     out.push(`<g class="${kind}" data-key="${escaped(node.key)}" role="button" tabindex="${first ? 0 : -1}" ` +
