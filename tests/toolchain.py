@@ -35,10 +35,20 @@ def _links(compiler: str) -> bool:
 
 
 def _environment() -> Path:
+    return _made("toolchain", "clang_linux-64", "lld")
+
+
+@lru_cache
+def cxx_environment() -> Path:
+    """An environment with clang++ and both C++ standard libraries."""
+    return _made("toolchain-cxx", "clangxx_linux-64", "lld", "libcxx-devel", "libstdcxx")
+
+
+def _made(name: str, *specs: str) -> Path:
     """Made by whichever process asks first, gone when the run is over."""
     folder = Path(os.environ["TT_CONDA_TEST_FOLDER"])
-    prefix = folder / "toolchain"
-    with (folder / "toolchain.lock").open("w") as lock:
+    prefix = folder / name
+    with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        environment.install(["clang_linux-64", "lld"], prefix, settings.channels() or [ensure_channel()])
+        environment.install(list(specs), prefix, settings.channels() or [ensure_channel()])
     return prefix

@@ -11,9 +11,9 @@ to it. When only some of the packages are audited, name the one that brings it a
 
 **Severity.** An error where a program, a Python module or a library of the environment's `lib/` does not load; a
 warning for what is only opened by name, as plugins are: who opens it usually does without. Of wheels and packages that
-are not installed, it is an error where the name has auditwheel's hash, as then no other package can bring it; a note for
-a library that a package is known to bring which is not among the targets; else a warning: what this machine has does not
-count, only what every machine may be relied on to have.
+are not installed, it is an error where the name has auditwheel's hash, as then no other package can bring it; a note
+for a library that a package is known to bring which is not among the targets; else a warning: what this machine has
+does not count, only what every machine may be relied on to have.
 
 **False alarms.** Code that loads a library of this name by its path before, from a place outside of the targets. Of a
 wheel that is audited alone, what its dependencies bring.

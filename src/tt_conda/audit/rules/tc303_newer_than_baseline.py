@@ -1,8 +1,8 @@
 """A newer C or C++ library is needed than was promised.
 
 **Why it matters.** A wheel's platform tag (`manylinux_2_28`) and a conda package's `__glibc >=2.28` say on which
-systems it works. An object that needs a newer symbol version fails there with ``version `GLIBC_2.34' not found``, after the
-installer has found nothing wrong.
+systems it works. An object that needs a newer symbol version fails there with ``version `GLIBC_2.34' not found``, after
+the installer has found nothing wrong.
 
 **Seen in the wild.** Wheels that were built on the developer's machine and renamed instead of repaired; libraries that
 were copied from a newer distribution into an older one's container.
