@@ -37,6 +37,8 @@ def undefined_symbols(scene: Scene) -> list[Undefined]:
     for root, lacking in scene.unresolved:
         closure = scene.closure(root)
         absent = bool(closure.missing)
+        if absent and not (root.is_program or root.is_python_module):
+            continue  # a plugin that is known not to load, and that its opener does without
         for item, names in lacking.items():
             mine = _of_present(item, names, closure, scene) if absent else set(names)
             if scene.is_for_any_machine:

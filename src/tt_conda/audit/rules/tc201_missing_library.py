@@ -74,7 +74,7 @@ def _finding(scene: Scene, severity: Severity, found: dict[str, list[Lost]]) -> 
         names[0],
         f"{listed(names)}, which {listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')}, "
         f"{verb(names, 'is', 'are')} {where}: {listed((item.name for item in blocked), 3)} "
-        f"{verb(blocked, 'does', 'do')} not load.",
+        f"{verb(blocked, 'does', 'do')} not load{' without' if packages else ''}.",
         needers,
         severity=severity,
         remedy=remedy,
