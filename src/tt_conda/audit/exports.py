@@ -81,7 +81,7 @@ def strong(item: Object) -> frozenset[str]:
     the result: :func:`of_the_runtime` tells them.
     """
     symbols = item.elf.symbols
-    names = symbols.defined - symbols.weak - symbols.unique - _LINKER
+    names = symbols.defined - symbols.weak - symbols.unique - symbols.borrowed - _LINKER
     names = names.difference(item.elf.version_gives)
     entries = [name for name in names if name.startswith(_ENTRIES)] if item.is_module else []
     return names.difference(entries)

@@ -34,6 +34,7 @@ DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_ST
 DT_SONAME, DT_RPATH, DT_SYMBOLIC, DT_RUNPATH, DT_FLAGS = 14, 15, 16, 29, 30
 _DF_SYMBOLIC = 2
 _DT_FLAGS_1, _DF_1_NODEFLIB = 0x6FFFFFFB, 0x800
+_COPY = (5, 1024)  # R_X86_64_COPY, R_AARCH64_COPY
 _VER_FLG_WEAK, _HIDDEN = 2, 0x8000
 DT_VERSYM = 0x6FFFFFF0
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
@@ -86,6 +87,8 @@ class Symbols:
     relocated: frozenset[str] = frozenset()
     """Defined, and used by the object itself in a way that another object's definition can take over: a relocation
     names them."""
+    borrowed: frozenset[str] = frozenset()
+    """Defined as the place of another object's variable (copy relocations of programs)."""
     old: frozenset[str] = frozenset()
     """Defined for what asks for a version only: none of the name's versions is the default (``name@VERSION``)."""
 
@@ -366,6 +369,7 @@ class _Image:
         wanted: dict[str, str] = {}
         given: dict[str, tuple[str, ...]] = {}
         used: list[str] = []
+        borrowed: list[str] = []
         old: set[str] = set()
         default: set[str] = set()
         find = text.find
@@ -388,7 +392,7 @@ class _Image:
                     given[name] = (*given.get(name, ()), version)
                     (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, serves always
                 if is_used:
-                    used.append(name)
+                    (borrowed if is_used & 2 else used).append(name)
                 if other & 3 == 3:  # STV_PROTECTED
                     protected.append(name)
             else:
@@ -399,7 +403,7 @@ class _Image:
                 (weak if info >> 4 == 2 else unique).append(name)  # STB_WEAK, else STB_GNU_UNIQUE
         return Symbols(
             frozenset(defined), frozenset(undefined), frozenset(weak), frozenset(unique), frozenset(protected),
-            wanted, given, frozenset(used), frozenset(old - default),
+            wanted, given, frozenset(used), frozenset(borrowed), frozenset(old - default),
         )  # fmt: skip
 
     def _symbol_versions(
@@ -420,7 +424,10 @@ class _Image:
         return indices, [names.get(index & 0x7FFF) for index in indices]
 
     def _relocated_symbols(self, values: dict[int, int], segments: list[Segment], count: int) -> bytearray:
-        """For each symbol, whether a relocation names it (gABI, r_info); tables that leave the file name none."""
+        """For each symbol, whether a relocation names it (gABI, r_info): 1, and 2 where it is to be copied here.
+
+        Tables that leave the file name none.
+        """
         flags = bytearray(count)
         for tag, size in ((DT_RELA, DT_RELASZ), (DT_JMPREL, DT_PLTRELSZ)):
             if tag in values:
@@ -428,9 +435,9 @@ class _Image:
                     table = self.table(values[tag], values.get(size, 0) // 24 * 24, segments)
                 except ElfError:
                     continue
-                for index in set(memoryview(table).cast("I")[3::6].tolist()):
-                    if index < count:
-                        flags[index] = 1
+                for info in set(memoryview(table).cast("Q")[1::3].tolist()):
+                    if info >> 32 < count:
+                        flags[info >> 32] |= 2 if info & 0xFFFFFFFF in _COPY else 1
         return flags
 
     def references(self, elf: Elf) -> References:

@@ -90,12 +90,12 @@ def _read_only(data: bytes | mmap) -> list[tuple[int, int]]:
         ]  # fmt: skip
         if found:
             return found
-    except struct.error:
+    except (struct.error, OverflowError):  # offsets that no file has
         pass
     try:
         (table,) = struct.unpack_from("<Q", data, 32)
         size, count = struct.unpack_from("<HH", data, 54)
         loads = [struct.unpack_from("<IIQQQQ", data, table + at * size) for at in range(count)]
-    except struct.error:
+    except (struct.error, OverflowError):  # offsets that no file has
         return []
     return [(row[2], row[5]) for row in loads if row[0] == _PT_LOAD and not row[1] & _PF_WRITE_EXECUTE]

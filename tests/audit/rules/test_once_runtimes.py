@@ -8,6 +8,7 @@ from audit.rules.scenes import compile_library, found, functions, scene_of
 from published import TORCH_020, TTNN_065, other_wheel
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
+from tt_conda.seed.assemble import ensure_channel
 
 LLVM = ["__kmpc_fork_call", "omp_get_num_threads", "GOMP_parallel", "GOMP_barrier"]
 GCC = ["GOMP_parallel", "GOMP_barrier", "omp_get_num_threads"]
@@ -32,6 +33,12 @@ def test_conda_s_openmp_beside_a_wheel_s(tmp_path: Path) -> None:
     (finding,) = found(read_targets([tmp_path, other_wheel("scikit-learn")]), "TC106")
     assert finding.severity is Severity.WARNING
     assert "(libomp, libgomp)" in finding.message
+
+
+def test_conda_s_libgomp_beside_a_wheel_s() -> None:
+    (package,) = ensure_channel().glob("linux-64/libgomp-*.conda")
+    (finding,) = found(read_targets([package, other_wheel("scikit-learn")]), "TC106")
+    assert [place.owner.partition(" ")[0] for place in finding.places] == ["libgomp", "scikit-learn"]
 
 
 def test_two_of_llvm_s_in_one_process_end_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from audit.rules.scenes import compile_library, found, functions, scene_of
+from toolchain import program
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
 
@@ -92,6 +93,17 @@ def test_two_parts_of_one_build_are_a_note(tmp_path: Path) -> None:
     (finding,) = found(read_targets([tmp_path]), "TC402")
     assert finding.severity is Severity.NOTE
     assert _really(tmp_path) == 1
+
+
+def test_a_program_that_holds_a_library_s_variable_takes_nothing_over(tmp_path: Path) -> None:
+    library = compile_library(tmp_path / "libone.so", "int shared = 1;\nint get(void) { return shared; }\n")
+    source = tmp_path / "main.c"
+    source.write_text("extern int shared;\nint main(void) { return shared; }\n")
+    subprocess.run([program("gcc"), "-no-pie", "-fno-pic", "-o", tmp_path / "main", source, library], check=True)
+    scene = read_targets([tmp_path])
+    (start,) = (item for item in scene if item.is_program)
+    assert start.elf.symbols.borrowed == {"shared"}
+    assert found(scene, "TC402") == []
 
 
 def test_local_scopes_keep_strong_symbols_apart(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tt_conda.audit.chains import chains
 from tt_conda.audit.exports import copied
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
+from tt_conda.audit.scene import Object, Scene
 
 RULE = Rule(
     "TC102", "symlinks-as-copies", Severity.WARNING,
@@ -48,5 +48,9 @@ def check(scene: Scene) -> Iterator[Finding]:
                 f"{names}, {'links' if len(links) > 1 else 'a link'} to {full.name} by rights, "
                 f"{'are whole copies' if len(links) > 1 else 'is a whole copy'} of it.",
                 [*reversed(links), full], bytes=superfluous,
-                evidence=[f"equal content of {full.size:,} bytes in one folder", f"soname: {full.soname}"],
+                evidence=[f"equal content of {full.size:,} bytes in one folder", *_soname(full)],
             )  # fmt: skip
+
+
+def _soname(item: Object) -> list[str]:
+    return [f"soname: {item.elf.soname}"] if item.elf.soname else []

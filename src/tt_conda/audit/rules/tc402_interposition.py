@@ -10,7 +10,8 @@ Two different objects of one package, which come from one build, make it a note,
 
 Counted are strong symbols that both define and that the second object's relocations name. What the second one
 protects (`-Bsymbolic`, `STV_PROTECTED`, `-fno-semantic-interposition` at compile time), what differs in its symbol
-version, and weak or unique symbols (templates, inline functions, which are meant to be merged) do not count.
+version, the place that a program keeps for a library's variable (copy relocations), and weak or unique symbols
+(templates, inline functions, which are meant to be merged) do not count.
 
 **Seen in the wild.** Two copies of `libtt_metal` in one closure; a module with a static OpenSSL, linked to a library
 that needs `libssl.so.3` (psycopg/psycopg2#543 was of this kind).
