@@ -105,6 +105,7 @@ def build(
     origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
     cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
     python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
+    pytorch_source: Annotated[list[str] | None, typer.Option(help="upstream or debian.")] = None,
     channel: _Channels = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
 ) -> None:
@@ -117,6 +118,8 @@ def build(
       tt-conda build ttnn --python 3.12
 
       tt-conda build torch-ttnn --channel conda-forge
+
+      tt-conda build pytorch --cxx-stdlib libcxx
     """
     from tt_conda import gate
     from tt_conda.channel.build import build as run
@@ -126,7 +129,12 @@ def build(
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)
     others = lambda: channel or _others()  # noqa: E731
-    show(run(packages or [], axes=axes, channels=others, pythons=pythons, jobs=jobs, check=gate.check_package))
+    show(
+        run(
+            packages or [], axes=axes, channels=others, pythons=pythons, jobs=jobs, check=gate.check_package,
+            instead={"pytorch_source": pytorch_source} if pytorch_source else _instead(channel),
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -346,7 +354,19 @@ def _others() -> list[str | Path]:
     """Where everything comes from that the suite does not build itself."""
     from tt_conda import settings
 
-    return list(settings.channels()) or [_embedded()]
+    others: list[str | Path] = list(settings.channels())
+    return [*settings.extra_channels(), *(others or [_embedded()])]
+
+
+def _instead(given: list[str] | None) -> dict[str, list[str]]:
+    """The axes that have other values where the embedded channel stands in: what its machines cannot reach."""
+    from tt_conda import settings
+
+    if given or settings.channels():
+        return {}
+    from tt_conda.seed.table import Table
+
+    return Table.load().axes
 
 
 def _pythons(given: list[str] | None) -> list[str] | None:

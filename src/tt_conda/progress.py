@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 """Messages go to standard error; standard output is for results."""
@@ -18,6 +18,8 @@ class Stage:
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
+        self._parts: dict[str, TaskID] = {}
+        self._said: dict[str, int] = {}
 
     def advance(self, steps: float = 1) -> None:
         """Move the bar by ``steps`` of its total."""
@@ -26,6 +28,19 @@ class Stage:
     def describe(self, text: str) -> None:
         """Show ``text`` behind the bar."""
         self._progress.update(self._task, detail=text)
+
+    def part(self, name: str, done: int, total: int) -> None:
+        """Show how far a long step is, on a bar of its own; elsewhere than on a terminal a line for every tenth."""
+        if name not in self._parts:
+            self._parts[name] = self._progress.add_task(f"  {name}", total=total, detail="")
+        finished = done >= total
+        self._progress.update(self._parts[name], completed=done, total=total, visible=not finished)
+        tenth = 10 * done // max(total, 1)
+        if not console.is_terminal and tenth > self._said.get(name, 0):
+            self._said[name] = tenth
+            seconds = self._progress.tasks[self._parts[name]].elapsed or 0
+            left = f", about {seconds / done * (total - done) / 60:.0f} min left" if not finished else ""
+            console.print(f"  {name}: {done} of {total} steps, {seconds / 60:.0f} min{left}")
 
     def total(self, total: float) -> None:
         """Set the number of steps, where it becomes known late."""
@@ -41,9 +56,11 @@ def stage(title: str, total: float | None = None) -> Iterator[Stage]:
         BarColumn(bar_width=24),
         TextColumn("{task.completed:.0f}/{task.total}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[detail]}"),
         console=console,
         transient=True,
+        speed_estimate_period=600,  # seconds: what is in a cache passes fast, then it gets slow
         disable=not console.is_terminal,
     ) as progress:
         yield Stage(progress, progress.add_task(title, total=total, detail=""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -35,6 +36,12 @@ def channels() -> list[str]:
     return [name.strip() for name in os.environ.get("TT_CONDA_CHANNELS", "").split(",") if name.strip()]
 
 
+def extra_channels() -> list[str]:
+    """A further channel for packages that take long to build: ``$TT_CONDA_EXTRA_CHANNEL``, a folder or a URL."""
+    name = os.environ.get("TT_CONDA_EXTRA_CHANNEL", "").strip()
+    return [name] if name else []
+
+
 def environ() -> dict[str, str]:
     """A copy of this process's environment, for child processes.
 
@@ -50,9 +57,31 @@ def environ() -> dict[str, str]:
 
 
 def engine_environ() -> dict[str, str]:
-    """The environment of a building process: its caches, and ours that recipes ask for, lie in the cache folder."""
+    """The environment of a building process: its caches, and ours that recipes ask for, lie in the cache folder.
+
+    Compilers are started through ccache, or what ``$TT_CONDA_COMPILER_LAUNCHER`` names (``sccache``; empty: nothing).
+    """
     cache = cache_dir()
-    return {**os.environ, "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler")}
+    launcher = os.environ.get("TT_CONDA_COMPILER_LAUNCHER", "ccache")
+    return {
+        "CCACHE_DIR": str(cache / "ccache"), "CCACHE_MAXSIZE": "20G", "SCCACHE_DIR": str(cache / "sccache"),
+        **os.environ,
+        "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler"),
+        # The build environment has ccache; another one must be found as it is here.
+        **{f"CMAKE_{language}_COMPILER_LAUNCHER": shutil.which(launcher) or launcher for language in ("C", "CXX")},
+        "TT_CONDA_COMPILE_JOBS": str(compile_jobs()),
+    }  # fmt: skip
+
+
+def compile_jobs() -> int:
+    """How many compilers run side by side: ``$TT_CONDA_COMPILE_JOBS``, else as many as CPUs and memory allow.
+
+    The largest of PyTorch's files take 3 to 4 GB each.
+    """
+    if given := os.environ.get("TT_CONDA_COMPILE_JOBS"):
+        return int(given)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), memory // (4 << 30)))
 
 
 def pip_environ() -> dict[str, str]:

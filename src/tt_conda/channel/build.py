@@ -27,7 +27,8 @@ from rattler_build import VariantConfig
 from tt_conda import settings
 from tt_conda.channel import index
 from tt_conda.channel.engine import Job
-from tt_conda.channel.kept import Kept
+from tt_conda.channel.kept import Kept, KeptPackage
+from tt_conda.channel.memory import PeakMemory
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.errors import TtCondaError
@@ -40,7 +41,7 @@ COMPRESSION = 9
 _FULL = 200_000
 """Bytes: a disk with less room than this is why a build failed, whatever the build itself says."""
 
-_TOOL = ("carve", "elf", "inputs", "errors.py", "cli.py")
+_TOOL = ("carve", "elf", "inputs", "providers.py", "providers.toml", "errors.py", "cli.py")
 """The parts of tt-conda that recipes run: when they change, what was carved with them is built again."""
 
 
@@ -59,6 +60,10 @@ class Built:
     """Package → what the check found in it that is no reason not to publish it."""
     left_out: list[str] = field(default_factory=list)
     """Packages that were asked for and are made for a Python that is not here."""
+    older: list[str] = field(default_factory=list)
+    """Packages that are built on request and are there, made from something older than what the recipes say now."""
+    not_built: list[str] = field(default_factory=list)
+    """Packages that are built on request and are nowhere."""
 
 
 Check = Callable[[Path, Path, Sequence[str | Path]], Sequence[str]]
@@ -120,8 +125,8 @@ class Builder:
                 shutil.rmtree(left, ignore_errors=True)
             yield
 
-    def run(self, outputs: Sequence[Output]) -> Built:
-        """Build what is not up to date, in order.
+    def run(self, outputs: Sequence[Output], asked: Collection[str] = ()) -> Built:
+        """Build what is not up to date, in order; of what is built on request only what was asked for by name.
 
         Raises:
             TtCondaError: a build or a test of a package failed; what was finished stays.
@@ -134,8 +139,14 @@ class Builder:
             keys[output.stem] = key = self._key(output, outputs, keys)
             if self._is_current(output, key):
                 self.result.current.append(output.stem)
-            elif not self._reuse(output, key):
+            elif self._reuse(output, key):
+                pass
+            elif not output.on_request or output.name in asked:
                 todo.append(_Work(output, key))
+            elif self._older(output):
+                self.result.older.append(output.stem)
+            else:
+                self.result.not_built.append(output.stem)
         if todo:
             with stage(f"Building {len(todo)} packages", total=len(todo)) as bar:
                 self._run_all(todo, bar)
@@ -166,7 +177,7 @@ class Builder:
             "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != "tt-conda"),
         }
         source = self.project / "src" / "tt_conda"
-        if output.rendered.recipe.sources:
+        if output.sources:
             parts["sources"] = _digest([self.project / "src", self.project / "pyproject.toml"])
         elif "tt-conda" in output.requirements:
             parts["tool"] = _digest([source / name for name in _TOOL])
@@ -231,6 +242,18 @@ class Builder:
         self.result.reused.append(output.stem)
         return True
 
+    def _older(self, output: Output) -> bool:
+        """Whether a package of that name, version and build is there, or can be taken from where long builds are."""
+        names = {f"{output.stem}{end}" for end in index.KINDS}
+        if any(path.name in names for path in self.channel.glob("*/*")):
+            return True
+        places = [folder for url in settings.extra_channels() if (folder := local_path(channel_url(url)))]
+        there = [path for folder in places for path in folder.glob("*/*.conda") if path.name in names]
+        kept = KeptPackage(there[0], []) if there else self.kept.latest(output.stem)
+        if kept is not None:
+            index.publish([kept.package], self.channel, keep=True)
+        return kept is not None
+
     def _record(self, output: Output, key: str, path: Path, untested: list[str]) -> None:
         record = {
             "key": key,
@@ -292,22 +315,24 @@ class Builder:
             present=sorted(present) if present is not None else None,
             compression=COMPRESSION,
         )
-        package, untested = self._engine(job, output, bar)
+        package, untested, peak = self._engine(job, output, bar)
         if self.check:
             bar.describe(f"{output.name}: audit")
             if said := self.check(package, output.recipe.parent, self.channels):
                 self.result.warnings[output.stem] = list(said)
         path = index.publish([package], self.channel)[0]
+        seconds = time.monotonic() - start
         self._record(output, work.key, path, untested)
-        self.kept.put(work.key, path, untested)
+        self.kept.put(work.key, path, untested, seconds, peak)
         shutil.rmtree(folder, ignore_errors=True)
         self.result.built.append(output.stem)
         if untested:
             self.result.untested[output.stem] = untested
         size = path.stat().st_size / 1e6
-        console.print(f"  {output.stem} [dim]{size:.1f} MB, {time.monotonic() - start:.1f} s[/dim]")
+        took = f"{seconds / 60:.0f} min" if seconds > 600 else f"{seconds:.1f} s"
+        console.print(f"  {output.stem} [dim]{size:.1f} MB, {took}, at most {peak / 1e9:.1f} GB of memory[/dim]")
 
-    def _engine(self, job: Job, output: Output, bar: Stage) -> tuple[Path, list[str]]:
+    def _engine(self, job: Job, output: Output, bar: Stage) -> tuple[Path, list[str], int]:
         spec = job.work / "job.json"
         spec.write_text(job.model_dump_json())
         noise = job.log.with_suffix(".err")
@@ -323,19 +348,22 @@ class Builder:
                 os.close(events_pipe)
                 os.close(parent_pipe)
             package, problem, untested = None, "", set[str]()
-            for line in events:
-                event = json.loads(line)
-                if "step" in event:
-                    bar.describe(f"{output.name}: {event['step']}")
-                package = event.get("package", package)
-                problem = event.get("error", problem)
-                untested.update(event.get("absent", ()))
-            code = process.wait()
+            with PeakMemory(process.pid) as memory:
+                for line in events:
+                    event = json.loads(line)
+                    if "step" in event:
+                        bar.describe(f"{output.name}: {event['step']}")
+                    if "done" in event:
+                        bar.part(output.name, event["done"], event["total"])
+                    package = event.get("package", package)
+                    problem = event.get("error", problem)
+                    untested.update(event.get("absent", ()))
+                code = process.wait()
             with self._starting:
                 self._engines.discard(process)
         if code == 0 and package:
             noise.unlink(missing_ok=True)
-            return Path(package), sorted(untested)
+            return Path(package), sorted(untested), memory.peak
         ended = problem or (f"the engine was ended by signal {-code}" if code < 0 else f"the engine exited with {code}")
         for folder in {self.channel, settings.cache_dir(), Path(tempfile.gettempdir())}:
             if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _FULL:
@@ -377,6 +405,7 @@ def build(
     project: Path | None = None,
     jobs: int | None = None,
     check: Check | None = None,
+    instead: Mapping[str, Sequence[str]] | None = None,
 ) -> Built:
     """Build packages of a project's recipes, and the ones of the project that they require.
 
@@ -388,6 +417,9 @@ def build(
         project: the checkout; default: the nearest folder with ``recipes/`` and ``variants.yaml``.
         jobs: builds side by side; default: half the CPUs, at least two.
         check: looks at each package that was built before it is published.
+        instead: axis → values that the channels have in place of those in ``variants.yaml``.
+
+    What is built on request is built when it is in ``packages``, or required by something there that is.
 
     Raises:
         TtCondaError: no such package, an unreadable recipe, a failed build, none of a package's Pythons is there.
@@ -399,7 +431,7 @@ def build(
         raise TtCondaError(
             f"{project}: no recipes here", "Run it in a checkout, or name one with the variable TT_CONDA_PROJECT."
         )
-    config = narrow(variants, axes or {})
+    config = narrow(variants, axes or {}, instead)
     outputs = render(recipes, config)
     known = sorted({output.name for output in outputs})
     if unknown := sorted(set(packages) - set(known)):
@@ -416,7 +448,9 @@ def build(
         builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2), check)
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
-            result = builder.run(possible)
+            long = [output for output in outputs if output.on_request]
+            asked = {output.name for output in _closure(long, set(packages) & {output.name for output in long})}
+            result = builder.run(possible, asked)
             if not packages and not axes:  # only now: until their successors are there, the old ones are of use
                 builder.prune(outputs)
             return result

@@ -26,6 +26,8 @@ from rattler_build import (
 )
 from rattler_build import package as package_tests
 
+_NINJA = re.compile(r"\W*\[(\d+)/(\d+)\] ")
+"""How ninja's lines begin: steps done, steps in all."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -65,6 +67,8 @@ class Events:
         """Write one of rattler-build's messages to the log; tell the parent where it is."""
         message = _ANSI.sub("", event.message).rstrip()
         for line in message.splitlines():
+            if steps := _NINJA.match(line):
+                self.send(done=int(steps[1]), total=int(steps[2]))
             self.write(line if event.level == "info" else f"{event.level}: {line}")
         if event.span and event.span != self._step:
             self._step = event.span

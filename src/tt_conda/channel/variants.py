@@ -32,6 +32,17 @@ class Output:
         return self.rendered.recipe.package.version
 
     @property
+    def on_request(self) -> bool:
+        """Whether its recipe says that it takes too long to be built unless it is asked for (``extra: on_request``)."""
+        return bool((self.rendered.recipe.to_dict().get("extra") or {}).get("on_request"))
+
+    @property
+    def sources(self) -> list[str]:
+        """The folders that its sources are taken from, where they are files of the project."""
+        found = [source.to_dict() for source in self.rendered.recipe.sources]
+        return [str(source["path"]) for source in found if "path" in source]
+
+    @property
     def stem(self) -> str:
         """File name without its ending: name-version-build."""
         return f"{self.name}-{self.version}-{self.rendered.recipe.build.string}"
@@ -70,12 +81,15 @@ def _name(spec: Any) -> str:
     return str(spec).split()[0]
 
 
-def narrow(variants: Path, wanted: Mapping[str, Sequence[str]]) -> VariantConfig:
+def narrow(
+    variants: Path, wanted: Mapping[str, Sequence[str]], instead: Mapping[str, Sequence[str]] | None = None
+) -> VariantConfig:
     """Read the axes and keep the wanted values of each; zipped axes lose the same places.
 
     Args:
         variants: ``variants.yaml``.
         wanted: axis → values; an axis that is not named keeps all of its values.
+        instead: axis → values that the channels in use have in place of the file's.
 
     Raises:
         TtCondaError: the file cannot be read, or has no such value.
@@ -87,6 +101,7 @@ def narrow(variants: Path, wanted: Mapping[str, Sequence[str]]) -> VariantConfig
             f"{variants}: the axes cannot be read: {error}", "It is YAML: axis → list of values."
         ) from error
     values: dict[str, list[Any]] = dict(config.to_dict())
+    values.update({axis: list(other) for axis, other in (instead or {}).items() if axis in values})
     groups = [list(group) for group in config.zip_keys or []]
     for axis, chosen in wanted.items():
         have = [str(value) for value in values.get(axis, [])]

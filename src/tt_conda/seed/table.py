@@ -127,6 +127,8 @@ class Table:
     entries: dict[str, Entry]
     vendored: dict[str, str]
     texts: dict[str, str]
+    axes: dict[str, list[str]]
+    """Axis of variants.yaml → values in its place."""
     lock: locks.Lock
 
     @classmethod
@@ -138,6 +140,7 @@ class Table:
             {entry.name: entry for entry in entries},
             raw.get("vendored", {}),
             raw.get("texts", {}),
+            raw.get("axes", {}),
             locks.load(lock),
         )
 

@@ -1,0 +1,67 @@
+# Sourced by both builds: the sources with our patches, the flags, and how cmake is called.
+set -euo pipefail
+cd "$SRC_DIR"
+
+if [ "$pytorch_source" = debian ]; then
+    tt-conda sources "$RECIPE_DIR/sources.lock" --dest "$SRC_DIR/pytorch"
+fi
+for file in "$RECIPE_DIR"/patches/*.patch "$RECIPE_DIR/patches/$pytorch_source"/*.patch; do
+    [ ! -e "$file" ] || patch --batch --directory pytorch --strip 1 --input "$file"
+done
+mkdir -p licenses
+cp pytorch/LICENSE pytorch/NOTICE licenses/
+for folder in pytorch/third_party/*/ pytorch/third_party/*/mkl-dnn/; do
+    for file in "$folder"{LICENSE,LICENSE.md,LICENSE.rst,LICENSE.txt,LICENSE.MIT,COPYING.MPL2,Copyright.txt}; do
+        [ ! -e "$file" ] || install -D -m 644 "$file" "licenses/$(basename "$folder")/$(basename "$file")"
+    done
+done
+
+# Everything is named by paths below the build's own folder, the host environment by this link: then what a compiler
+# cache has of one build serves every other, wherever it takes place.
+ln -sfn "$PREFIX" "$SRC_DIR/host"
+export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
+export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
+
+flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
+export CFLAGS=$flags CXXFLAGS=$flags
+# The lazy libtorch.so needs libtorch_cpu.so without using it, so no --as-needed here.
+export LDFLAGS="-Wl,-O2 -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib"
+unset CPPFLAGS
+[ "$cxx_stdlib" = libstdcxx ] || CXXFLAGS+=" -stdlib=libc++"
+
+export PYTORCH_BUILD_VERSION=$PKG_VERSION PYTORCH_BUILD_NUMBER=0 OpenBLAS_HOME=$SRC_DIR/host
+export MAX_JOBS=${TT_CONDA_COMPILE_JOBS:-$CPU_COUNT}
+export NINJA_STATUS="[%f/%t] "
+
+configure() {
+    cmake -G Ninja -S pytorch -B build "${settings[@]}" "$@"
+}
+
+settings=(
+    -DCMAKE_POLICY_VERSION_MINIMUM=3.5  # cmake 4 refuses what some third parties still ask for
+    -DCMAKE_BUILD_TYPE=Release
+    -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG"
+    -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG"
+    -DCMAKE_PREFIX_PATH="$SRC_DIR/host"
+    -DCMAKE_INSTALL_LIBDIR=lib
+    -DTORCH_BUILD_VERSION="$PKG_VERSION"
+    -DBUILD_TEST=OFF
+    -DBUILD_BINARY=OFF
+    # With C++ in their interface, so compiled with the same standard library, into libtorch_cpu, their symbols hidden
+    -DBUILD_CUSTOM_PROTOBUF=ON
+    -DUSE_MKLDNN=ON
+    -DUSE_ONEDNN_GRAPH=OFF
+    -DONEDNN_BUILD_GRAPH=OFF
+    -DUSE_KINETO=ON
+    -DLIBKINETO_NOCUPTI=ON
+    -DUSE_PYTORCH_QNNPACK=ON
+    -DSLEEF_ENABLE_TLFLOAT=OFF  # would be fetched, for quadruple precision
+    -DBLAS=OpenBLAS
+    -DUSE_OPENMP=ON
+    # Not in this package
+    -DUSE_CUDA=OFF -DUSE_ROCM=OFF -DUSE_XPU=OFF -DUSE_MPS=OFF -DUSE_MAGMA=OFF
+    -DUSE_DISTRIBUTED=OFF
+    -DUSE_FBGEMM=OFF -DUSE_NNPACK=OFF -DUSE_XNNPACK=OFF
+    -DUSE_ITT=OFF -DUSE_NUMA=OFF -DUSE_MIMALLOC=OFF -DUSE_GFLAGS=OFF -DUSE_GLOG=OFF
+    -DUSE_VULKAN=OFF -DUSE_OPENCL=OFF
+)

@@ -1,0 +1,166 @@
+"""Packages that take long: built when they are asked for, kept, shown while they are made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tt_conda import progress, settings
+from tt_conda.channel import index
+from tt_conda.channel.build import Built, build
+from tt_conda.channel.kept import Kept
+from tt_conda.channel.memory import PeakMemory
+from tt_conda.channel.variants import narrow
+from tt_conda.report.build import show
+
+Recipe = Callable[..., Path]
+Build = Callable[..., Built]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "variants.yaml").write_text('stdlib: ["a", "b"]\nfrom: ["there"]\n')
+    index.publish([], tmp_path / "others")
+    return folder
+
+
+@pytest.fixture
+def recipe(project: Path) -> Recipe:
+    def write(name: str, *, on_request: bool = False, run: Sequence[str] = (), script: Sequence[str] = ()) -> Path:
+        folder = project / "recipes" / name
+        folder.mkdir(exist_ok=True)
+        (folder / "recipe.yaml").write_text(json.dumps({
+            "package": {"name": name, "version": "1.0"},
+            "build": {"number": 0, "noarch": "generic", "string": "0",
+                      "script": [f"mkdir -p $PREFIX/share; touch $PREFIX/share/{name}", *script]},
+            "requirements": {"run": list(run)},
+            **({"extra": {"on_request": True}} if on_request else {}),
+        }))  # fmt: skip
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def run(project: Path, tmp_path: Path) -> Build:
+    def call(*packages: str, **more: object) -> Built:
+        return build(packages, channels=lambda: [tmp_path / "others"], project=project, **more)  # type: ignore[arg-type]
+
+    return call
+
+
+def test_what_takes_long_is_built_when_it_is_asked_for(recipe: Recipe, run: Build) -> None:
+    recipe("long", on_request=True, run=["longer"])
+    recipe("longer", on_request=True)
+    recipe("short", run=["long"])
+    for packages in ((), ("short",)):
+        result = run(*packages)
+        assert set(result.not_built) == {"long-1.0-0", "longer-1.0-0"}
+        assert set(result.built + result.current) == {"short-1.0-0"}
+    result = run("long")
+    assert result.built == ["longer-1.0-0", "long-1.0-0"] and result.not_built == []
+    assert run().not_built == []
+
+
+def test_the_command_that_builds_it_is_named(
+    recipe: Recipe, run: Build, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    recipe("long", on_request=True)
+    show(run())
+    assert "not built long-1.0-0" in (said := capsys.readouterr().err) and "tt-conda build long" in said
+
+
+def test_one_that_is_there_stays_when_its_recipe_changes(recipe: Recipe, run: Build, project: Path) -> None:
+    recipe("long", on_request=True)
+    run("long")
+    recipe("long", on_request=True, script=["echo changed"])
+    result = run()
+    assert result.older == ["long-1.0-0"] and result.built == []
+    assert (project / "output/noarch/long-1.0-0.conda").is_file()
+    assert run("long").built == ["long-1.0-0"]
+
+
+@pytest.mark.parametrize("place", ["the cache", "a further channel"])
+def test_it_is_taken_from_elsewhere(
+    recipe: Recipe, run: Build, project: Path, tmp_path: Path, own_cache: Path, place: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    recipe("long", on_request=True)
+    run("long")
+    package = project / "output/noarch/long-1.0-0.conda"
+    if place == "a further channel":
+        index.publish([package], tmp_path / "further", keep=True)
+        monkeypatch.setenv("TT_CONDA_EXTRA_CHANNEL", str(tmp_path / "further"))
+        monkeypatch.setenv("TT_CONDA_CACHE", str(tmp_path / "another cache"))
+    index.remove([package], project / "output")
+    recipe("long", on_request=True, script=["echo changed"])
+    result = run()
+    assert result.older == ["long-1.0-0"] and result.not_built == [] and package.is_file()
+
+
+def test_packages_that_took_long_outlive_the_others(tmp_path: Path, make: Callable[..., Path]) -> None:
+    kept = Kept(tmp_path / "kept")
+    package = make("long")
+    kept.put("dear", package, [], seconds=3600, peak=7)
+    for number in range(70):
+        kept.put(f"cheap{number}", package, [], seconds=1)
+    found = kept.get("dear")
+    assert found and (found.seconds, found.peak) == (3600, 7)
+    assert kept.get("cheap0") is None and kept.get("cheap69")
+    assert (latest := kept.latest("long-1.0-0")) and latest.package.name == "long-1.0-0.conda"
+    assert kept.latest("other-1.0-0") is None
+
+
+def test_the_memory_of_all_processes_of_a_build_counts(tmp_path: Path) -> None:
+    hog = "b = bytearray(80_000_000); print(flush=True); input()"
+    code = (
+        f"import subprocess, sys\nfor _ in range(2): subprocess.Popen([sys.executable, '-c', {hog!r}])\nwhile True: 0"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout and process.stdout.readline() and process.stdout.readline()
+        with PeakMemory(process.pid) as memory:
+            pass
+        subprocess.run(["pkill", "-s", str(process.pid)], check=True)
+    assert 160_000_000 < memory.peak < 1_000_000_000
+
+
+def test_ninjas_steps_are_shown(recipe: Recipe, run: Build, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe("long", script=['for n in 1 2 3 4; do echo "[$n/4] Building CXX object a.o"; done'])
+    run()
+    said = capsys.readouterr().err
+    assert "long: 2 of 4 steps" in said and "left" in said and "long: 4 of 4 steps" in said
+    assert "GB of memory" in said
+
+
+def test_a_bar_of_its_own_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "console", progress.Console(force_terminal=True, file=sys.stderr))
+    with progress.stage("Building", total=1) as bar:
+        bar.part("long", 1, 4)
+        bar.part("long", 4, 4)
+
+
+def test_channels_may_have_other_values_of_an_axis(project: Path) -> None:
+    config = narrow(project / "variants.yaml", {"stdlib": ["b"]}, {"from": ["here"], "unknown": ["x"]})
+    assert config.to_dict() == {"stdlib": ["b"], "from": ["here"]}
+
+
+@pytest.mark.parametrize("launcher", [None, "", "sccache"])
+def test_compilers_are_started_through_a_cache(
+    launcher: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PATH", "/nonexistent")
+    if launcher is not None:
+        monkeypatch.setenv("TT_CONDA_COMPILER_LAUNCHER", launcher)
+    variables = settings.engine_environ()
+    assert variables["CMAKE_CXX_COMPILER_LAUNCHER"] == ("ccache" if launcher is None else launcher)
+    assert variables["CCACHE_DIR"] == str(settings.cache_dir() / "ccache")
+    assert int(variables["TT_CONDA_COMPILE_JOBS"]) >= 1
