@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -13,6 +14,7 @@ from tt_conda.audit.finding import Finding
 from tt_conda.audit.rules import all_rules
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets import read_targets
+from tt_conda.seed.assemble import ensure_channel
 
 TTNN_062 = "ttnn-shutov-0.62.0.dev20250916-3.10"
 TORCH_010 = "torch-ttnn-shutov-0.1.0-3.10"
@@ -22,6 +24,14 @@ TORCH_010 = "torch-ttnn-shutov-0.1.0-3.10"
 def scene_of(*labels: str) -> Scene:
     """Pinned wheels together: the stack's by name-version-python, others by name."""
     return read_targets([published(each) if "ttnn" in each else other_wheel(each) for each in labels])
+
+
+def embedded(name: str) -> Path:
+    """A package of the embedded channel."""
+    folder = ensure_channel() / "linux-64"
+    records = json.loads((folder / "repodata.json").read_text())["packages.conda"]
+    (file,) = (file for file, record in records.items() if record["name"] == name)
+    return folder / str(file)
 
 
 def found(scene: Scene, code: str) -> list[Finding]:

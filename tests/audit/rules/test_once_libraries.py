@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from audit.rules.scenes import TORCH_010, TTNN_062, by_subject, compile_library, found, functions, scene_of
+from audit.rules.scenes import TORCH_010, TTNN_062, by_subject, compile_library, embedded, found, functions, scene_of
 from published import TORCH_020, TTNN_065, other_wheel
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
@@ -57,15 +57,11 @@ def test_torch_ttnn_has_two_libtt_metal() -> None:
     ]  # fmt: skip
 
 
-def test_the_second_libssl_beside_conda_s(tmp_path: Path) -> None:
-    """psycopg/psycopg2#543: the wheel's libssl, in an environment that has one."""
-    wheel = scene_of("psycopg2-binary")
-    libssl = next(item for item in wheel if item.library == "libssl.so.3")
-    conda = tmp_path / "environment/lib/libssl.so.3"
-    compile_library(conda, functions(sorted(name for name in libssl.elf.symbols.defined if name.startswith("SSL_"))))
-
-    twice = by_subject(found(read_targets([conda.parents[1], other_wheel("psycopg2-binary")]), "TC101"))
-    assert twice["libssl.so.3"].places[0].path == "lib/libssl.so.3"
+def test_the_second_libssl_beside_conda_s() -> None:
+    """psycopg/psycopg2#543: the wheel's libssl beside the one that Python's ssl uses."""
+    twice = by_subject(found(read_targets([embedded("openssl"), other_wheel("psycopg2-binary")]), "TC101"))
+    for name in ("libssl.so.3", "libcrypto.so.3"):
+        assert [place.owner.partition(" ")[0] for place in twice[name].places] == ["openssl", "psycopg2-binary"]
 
 
 def test_copies_are_bytes_that_could_go(tmp_path: Path) -> None:

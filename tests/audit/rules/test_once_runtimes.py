@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit.rules.scenes import compile_library, found, functions, scene_of
+import pytest
+
+from audit.rules.scenes import compile_library, embedded, found, functions, scene_of
 from published import TORCH_020, TTNN_065, other_wheel
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
-from tt_conda.seed.assemble import ensure_channel
 
 LLVM = ["__kmpc_fork_call", "omp_get_num_threads", "GOMP_parallel", "GOMP_barrier"]
 GCC = ["GOMP_parallel", "GOMP_barrier", "omp_get_num_threads"]
@@ -25,20 +26,22 @@ def test_two_libgomp_from_two_wheels() -> None:
     assert found(scene_of("scikit-learn", "pykdtree"), "TC101") == []
 
 
-def test_conda_s_openmp_beside_a_wheel_s(tmp_path: Path) -> None:
-    """prefix-dev/pixi#6818: llvm-openmp in the environment, libgomp in a wheel."""
+@pytest.mark.parametrize(("name", "runtimes"), [("llvm-openmp", "libomp, libgomp"), ("libgomp", "libgomp 2 times")])
+def test_conda_s_openmp_beside_a_wheel_s(name: str, runtimes: str) -> None:
+    """prefix-dev/pixi#6818: OpenMP in the environment, another one in a wheel."""
+    package = embedded(name)
+    assert found(read_targets([package]), "TC106") == []
+    (finding,) = found(read_targets([package, other_wheel("scikit-learn")]), "TC106")
+    assert finding.severity is Severity.WARNING
+    assert f"({runtimes})" in finding.message
+    assert [place.owner.partition(" ")[0] for place in finding.places] == [name, "scikit-learn"]
+
+
+def test_one_openmp_under_another_s_name_is_one(tmp_path: Path) -> None:
+    """conda-forge's _openmp_mutex: libgomp.so.1 is a link to libomp.so."""
     compile_library(tmp_path / "lib/libomp.so", functions(LLVM))
     (tmp_path / "lib/libgomp.so.1").symlink_to("libomp.so")
     assert found(read_targets([tmp_path]), "TC106") == []
-    (finding,) = found(read_targets([tmp_path, other_wheel("scikit-learn")]), "TC106")
-    assert finding.severity is Severity.WARNING
-    assert "(libomp, libgomp)" in finding.message
-
-
-def test_conda_s_libgomp_beside_a_wheel_s() -> None:
-    (package,) = ensure_channel().glob("linux-64/libgomp-*.conda")
-    (finding,) = found(read_targets([package, other_wheel("scikit-learn")]), "TC106")
-    assert [place.owner.partition(" ")[0] for place in finding.places] == ["libgomp", "scikit-learn"]
 
 
 def test_two_of_llvm_s_in_one_process_end_it(tmp_path: Path) -> None:
