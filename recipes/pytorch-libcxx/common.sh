@@ -30,7 +30,7 @@ unset CPPFLAGS
 [ "$cxx_stdlib" = libstdcxx ] || CXXFLAGS+=" -stdlib=libc++"
 
 export PYTORCH_BUILD_VERSION=$PKG_VERSION PYTORCH_BUILD_NUMBER=0 OpenBLAS_HOME=$SRC_DIR/host
-export MAX_JOBS=${TT_CONDA_COMPILE_JOBS:-$CPU_COUNT}
+export MAX_JOBS=$CPU_COUNT
 export NINJA_STATUS="[%f/%t] "
 
 configure() {

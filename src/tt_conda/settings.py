@@ -69,7 +69,7 @@ def engine_environ() -> dict[str, str]:
         "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler"),
         # The build environment has ccache; another one must be found as it is here.
         **{f"CMAKE_{language}_COMPILER_LAUNCHER": shutil.which(launcher) or launcher for language in ("C", "CXX")},
-        "TT_CONDA_COMPILE_JOBS": str(compile_jobs()),
+        "CPU_COUNT": str(compile_jobs()),  # as rattler-build tells it to scripts
     }  # fmt: skip
 
 

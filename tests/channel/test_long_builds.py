@@ -163,4 +163,13 @@ def test_compilers_are_started_through_a_cache(
     variables = settings.engine_environ()
     assert variables["CMAKE_CXX_COMPILER_LAUNCHER"] == ("ccache" if launcher is None else launcher)
     assert variables["CCACHE_DIR"] == str(settings.cache_dir() / "ccache")
-    assert int(variables["TT_CONDA_COMPILE_JOBS"]) >= 1
+    assert int(variables["CPU_COUNT"]) >= 1
+
+
+def test_scripts_are_told_how_many_compilers_may_run(
+    recipe: Recipe, run: Build, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setenv("TT_CONDA_COMPILE_JOBS", "7")
+    recipe("long", script=["echo jobs: $CPU_COUNT"])
+    run()
+    assert "jobs: 7" in (project / "output/.logs/long-1.0-0.log").read_text()
