@@ -13,13 +13,17 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 """Messages go to standard error; standard output is for results."""
 
 
+_MANY = 20
+"""Steps: a part with fewer is over soon, and only shown on a terminal."""
+
+
 class Stage:
     """One bar. ``advance`` moves it, ``describe`` says what it is doing now."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
-        self._parts: dict[str, TaskID] = {}
-        self._said: dict[str, int] = {}
+        self._parts: dict[tuple[str, int], TaskID] = {}
+        self._said: dict[TaskID, int] = {}
 
     def advance(self, steps: float = 1) -> None:
         """Move the bar by ``steps`` of its total."""
@@ -31,14 +35,17 @@ class Stage:
 
     def part(self, name: str, done: int, total: int) -> None:
         """Show how far a long step is, on a bar of its own; elsewhere than on a terminal a line for every tenth."""
-        if name not in self._parts:
-            self._parts[name] = self._progress.add_task(f"  {name}", total=total, detail="")
+        if (name, total) not in self._parts:  # another number of steps: another part, such as a check of the compiler
+            self._parts[name, total] = self._progress.add_task(f"  {name}", total=total, detail="")
+        part = self._parts[name, total]
         finished = done >= total
-        self._progress.update(self._parts[name], completed=done, total=total, visible=not finished)
+        for task in self._parts.values():
+            self._progress.update(task, visible=task == part and not finished)
+        self._progress.update(part, completed=done)
         tenth = 10 * done // max(total, 1)
-        if not console.is_terminal and tenth > self._said.get(name, 0):
-            self._said[name] = tenth
-            seconds = self._progress.tasks[self._parts[name]].elapsed or 0
+        if not console.is_terminal and total >= _MANY and tenth > self._said.get(part, 0):
+            self._said[part] = tenth
+            seconds = self._progress.tasks[part].elapsed or 0
             left = f", about {seconds / done * (total - done) / 60:.0f} min left" if not finished else ""
             console.print(f"  {name}: {done} of {total} steps, {seconds / 60:.0f} min{left}")
 
