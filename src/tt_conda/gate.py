@@ -40,6 +40,10 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
         with read_targets([package, *(needed or [])]) as scene:
             scene.kind = "files" if needed is None else "installed"
             verdict = judge(audit(scene), load_config(folder=recipe))
+    if lost := [item for item in scene.unreadable if item.owner in {path.name for path in needed or []}]:
+        raise TtCondaError(
+            f"{lost[0].owner}, which {package.name} needs, cannot be read: {lost[0].why}", "Run the same command again."
+        )
     owner = f"{facts.name} {facts.version}"
     mine = [finding for finding in verdict.findings if any(place.owner == owner for place in finding.places)]
     if needed is None:  # what is missing is known to be: its package is

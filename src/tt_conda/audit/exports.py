@@ -129,10 +129,15 @@ def contested(scene: Scene) -> dict[Object, frozenset[str]]:
 
 @per_scene
 def same_exports(scene: Scene) -> dict[tuple[Object, Object], frozenset[str]]:
-    """Pairs of objects with at least :data:`THRESHOLD` strong names in common, and these; versions tell them apart."""
+    """Pairs of objects with at least :data:`THRESHOLD` strong names in common, and these; versions tell them apart.
+
+    Two programs are no pair: they are never in one process.
+    """
     many = [(item, names) for item, names in contested(scene).items() if len(names) >= THRESHOLD]
     found = {}
     for (one, names), (other, others) in combinations(many, 2):
+        if one.is_program and other.is_program:
+            continue
         if one.elf.machine == other.elf.machine and not names.isdisjoint(others):
             both = without_versions_between(one, other, names & others)
             if len(both) >= THRESHOLD:
