@@ -64,7 +64,7 @@ def engine_environ() -> dict[str, str]:
     cache = cache_dir()
     launcher = os.environ.get("TT_CONDA_COMPILER_LAUNCHER", "ccache")
     return {
-        "CCACHE_DIR": str(cache / "ccache"), "CCACHE_MAXSIZE": "20G", "SCCACHE_DIR": str(cache / "sccache"),
+        "CCACHE_DIR": str(cache / "ccache"), "SCCACHE_DIR": str(cache / "sccache"),
         **os.environ,
         "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler"),
         # The build environment has ccache; another one must be found as it is here.

@@ -134,10 +134,11 @@ def test_the_memory_of_all_processes_of_a_build_counts(tmp_path: Path) -> None:
 
 
 def test_ninjas_steps_are_shown(recipe: Recipe, run: Build, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe("long", script=['for n in 1 2 3 4; do echo "[$n/4] Building CXX object a.o"; done'])
+    recipe("long", script=['echo "[1/2] check"; for n in $(seq 40); do echo "[$n/40] Building CXX object a.o"; done'])
     run()
     said = capsys.readouterr().err
-    assert "long: 2 of 4 steps" in said and "left" in said and "long: 4 of 4 steps" in said
+    assert "long: 20 of 40 steps" in said and "left" in said and "long: 40 of 40 steps" in said
+    assert "of 2 steps" not in said
     assert "GB of memory" in said
 
 
