@@ -20,6 +20,7 @@ MAY_BE_SKIPPED = {
     r"this machine has one of the two anyway": "there is no interpreter whose absence could be tried",
     r"this machine lets only root mount a small disk": "a disk cannot be full that cannot be made",
     r"passed in a user namespace": "it ran there",
+    r"no pytorch with (libcxx|libstdcxx) for Python 3\.1[02] is here; to build it: .*": "that takes an hour and more",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
@@ -63,7 +64,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    yield  # the last lines of the run are these
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    commands = {
+        match[1] for reason in reasons if (match := re.search(r"no pytorch .*; to build it: ([\w. -]+)", reason))
+    }
+    if commands:
+        count = sum("no pytorch " in reason for reason in reasons)
+        terminalreporter.section(f"{count} tests of PyTorch did not run: it is not built here")
+        for command in sorted(commands):
+            terminalreporter.line(f"{command}   (an hour and more on two cores)")
     if found := _skipped_for_no_reason(config):
         terminalreporter.section("skipped without a reason that tests/conftest.py knows", red=True)
         for line in found:

@@ -51,7 +51,7 @@ def test_finding(tmp_path: Path) -> None:
         ("format = 1\n[[wheel]]\nname = 'a'\n", "version"),
         ("format = 2\n", "format"),
         ("[[whel]]\n", "whel"),
-        ("[[want]]\nwheel = 'a'\ndeb = 'b'\n", "either a wheel or a deb"),
+        ("[[want]]\nwheel = 'a'\ndeb = 'b'\n", "one of wheel, deb and source"),
         ("[[wheel\n", "TOML"),
         (f"[[deb]]\nname='a'\nversion='1'\nfilename='../a'\nsize=1\nsha256='{SHA}'\n", "filename"),
     ],

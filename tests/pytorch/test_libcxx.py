@@ -1,0 +1,109 @@
+"""PyTorch compiled with clang and libc++, in an environment that has nothing but it and what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tt_conda.channel import environment
+from tt_conda.elf.read import read
+from tt_conda.errors import TtCondaError
+
+HERE = Path(__file__).parent
+BUILD = "cmake -G Ninja -S {source} -B {build} && cmake --build {build}"
+
+Environment = Callable[..., Path]
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(params=["3.10", "3.12"])
+def prefix(request: pytest.FixtureRequest, environment_with: Environment) -> Path:
+    return environment_with("libcxx", request.param)
+
+
+@pytest.fixture(scope="module")
+def libcxx(environment_with: Environment) -> Path:
+    return environment_with("libcxx")
+
+
+@pytest.fixture(scope="module")
+def extension(libcxx: Path, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seed 002's case: an extension that registers a device ``ttnn``, compiled by CMake, which names no -stdlib."""
+    build = tmp_path_factory.mktemp("ttnn_device")
+    call(libcxx, "bash", "-c", BUILD.format(source=HERE / "ttnn_device", build=build))
+    return build / "libttnn_device.so"
+
+
+def libraries(prefix: Path) -> list[Path]:
+    """What the packages of this recipe install."""
+    return sorted({*prefix.glob("lib/lib*torch*.so"), prefix / "lib/libc10.so", prefix / "lib/libshm.so"})
+
+
+def test_its_libraries_need_libcxx_and_nothing_of_libstdcxx(prefix: Path) -> None:
+    for path in libraries(prefix):
+        elf = read(path)
+        assert "libstdc++.so.6" not in elf.needed, path
+        names = [symbol.name for symbol in elf.symbols]
+        assert not [name for name in names if "__cxx11" in name], path
+    assert "libc++.so.1" in read(prefix / "lib/libtorch_cpu.so").needed
+
+
+@pytest.mark.parametrize("order", ["import numpy, torch", "import torch, numpy"])
+def test_one_openmp_runtime_whatever_is_imported_first(prefix: Path, call: Call, order: str) -> None:
+    code = f"""
+{order}
+assert (torch.from_numpy(numpy.ones((300, 300))) @ torch.ones(300, 300, dtype=torch.float64)).sum() == 300**3
+names = {{line.split('/')[-1].strip() for line in open('/proc/self/maps') if '.so' in line}}
+print(sorted(name for name in names if name.startswith(('libomp', 'libgomp', 'libiomp'))))
+print(sorted(name for name in names if name.startswith(('libc++', 'libstdc++.so.6')) and 'abi' not in name))
+"""
+    said = call(prefix, "python", "-c", code).stdout.splitlines()
+    assert said[0] == "['libomp.so']" and "libc++.so.1" in said[1]
+
+
+def test_a_device_is_registered_from_c_plus_plus(libcxx: Path, call: Call, extension: Path) -> None:
+    assert call(libcxx, "python", HERE / "ttnn_device/use.py", extension).stdout.splitlines()[-1] == "works"
+    assert "libc++.so.1" in read(extension).needed
+
+
+def test_the_same_extension_with_libstdcxx_cannot_be_loaded(libcxx: Path, call: Call, tmp_path: Path) -> None:
+    library = tmp_path / "libttnn_device.so"
+    call(
+        libcxx, "bash", "-c", f"$CXX -shared -fPIC -std=c++17 $CXXFLAGS -I {libcxx}/include {HERE}/ttnn_device/*.cpp"
+        f" -L {libcxx}/lib -Wl,-rpath,{libcxx}/lib -ltorch -ltorch_cpu -lc10 -Wl,--allow-shlib-undefined -o {library}",
+    )  # fmt: skip
+    done = call(libcxx, "python", HERE / "ttnn_device/use.py", library, check=False)
+    assert done.returncode != 0 and "undefined symbol" in done.stderr and "__cxx11" in done.stderr
+
+
+def test_cpp_extension_knows_the_standard_library(prefix: Path, call: Call) -> None:
+    code = """
+import torch
+from torch.utils.cpp_extension import load_inline
+source = '''
+torch::Tensor twice(torch::Tensor x) { TORCH_CHECK(x.dim() == 1, "only vectors"); return x * 2; }
+std::string what(torch::Tensor x) { try { x.mm(x); } catch (const c10::Error& e) { return "c10::Error"; } return ""; }
+'''
+module = load_inline("ours", [source], functions=["twice", "what"], verbose=True)
+assert module.twice(torch.ones(2)).tolist() == [2, 2] and module.what(torch.ones(2, 3)) == "c10::Error"
+try:
+    module.twice(torch.ones(2, 2))
+except RuntimeError as error:
+    print(error)
+"""
+    assert "only vectors" in call(prefix, "python", "-c", code).stdout
+
+
+def test_inductor_compiles_with_it(libcxx: Path, call: Call) -> None:
+    code = "import torch; f = torch.compile(lambda x: (x.sin() + 1).sum()); print(f(torch.zeros(5000)).item())"
+    assert call(libcxx, "python", "-c", code).stdout.split() == ["5000.0"]
+
+
+def test_what_does_not_fit_is_not_installed(channels: list[str | Path], environment_with: Environment) -> None:
+    environment_with("libcxx")
+    with pytest.raises(TtCondaError) as error:
+        environment.solve(["torch-ttnn", "pytorch * libcxx_*", "python 3.10.*"], channels)
+    assert "torch-cxx-stdlib" in error.value.what and "libcxx" in error.value.what
