@@ -23,7 +23,7 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
     Args:
         package: the file.
         recipe: the folder of its recipe; an ``audit.toml`` there says what is known and stays.
-        channels: where its dependencies come from; where one is in none of them, the package is looked at alone.
+        channels: where its dependencies come from; what one that is in none of them would bring is not missed.
 
     Returns:
         The warnings about it that its recipe does not ignore, the costliest first.
@@ -35,18 +35,17 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
     if not facts.objects:
         return []
     with tempfile.TemporaryDirectory(prefix="tt-conda-gate-") as folder:
-        depends = [spec for spec in facts.depends if not spec.startswith("__")]
-        needed = _dependencies(depends, channels, Path(folder, "prefix"))
-        with read_targets([package, *(needed or [])]) as scene:
-            scene.kind = "files" if needed is None else "installed"
+        needed, absent = _dependencies(facts.depends, channels, Path(folder, "prefix"))
+        with read_targets([package, *needed]) as scene:
+            scene.kind = "files" if absent else "installed"
             verdict = judge(audit(scene), load_config(folder=recipe))
-    if lost := [item for item in scene.unreadable if item.owner in {path.name for path in needed or []}]:
+    if lost := [item for item in scene.unreadable if item.owner in {path.name for path in needed}]:
         raise TtCondaError(
             f"{lost[0].owner}, which {package.name} needs, cannot be read: {lost[0].why}", "Run the same command again."
         )
     owner = f"{facts.name} {facts.version}"
     mine = [finding for finding in verdict.findings if any(place.owner == owner for place in finding.places)]
-    if needed is None:  # what is missing is known to be: its package is
+    if absent:  # what is missing is known to be: its package is
         mine = [finding for finding in mine if finding.code != "TC201"]
     errors = [finding for finding in mine if finding.severity is Severity.ERROR]
     if errors:
@@ -59,18 +58,17 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
     return [f"{finding.code} {finding.message}" for finding in mine if finding.severity is Severity.WARNING]
 
 
-def _dependencies(depends: Sequence[str], channels: Sequence[str | Path], prefix: Path) -> list[Path] | None:
+def _dependencies(
+    depends: Sequence[str], channels: Sequence[str | Path], prefix: Path
+) -> tuple[list[Path], list[str]]:  # fmt: skip
     """Dependencies as targets: packages on this machine as they are, those of other channels in an environment.
 
-    None where one of them is in no channel.
+    And the names of those that no channel has.
     """
-    try:
-        records = environment.solve(depends, channels) if depends else []
-    except TtCondaError:
-        return None
+    records, absent = environment.solve_present(depends, channels)
     packages = [local_path(record.url) for record in records]
     here = [path for path in packages if path is not None]
     if len(here) == len(packages):
-        return here
-    environment.install(depends, prefix, channels)
-    return [prefix]
+        return here, absent
+    environment.install([spec for spec in depends if not spec.startswith("__")], prefix, channels)
+    return [prefix], absent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,17 @@ def test_a_conda_package(library: Path, module: Path, pack: Pack) -> None:
         assert scene.baselines[0].glibc == (2, 28)
 
 
+def test_an_old_conda_package(library: Path, tmp_path: Path) -> None:
+    package = tmp_path / "old-1.0-0.tar.bz2"
+    (tmp_path / "index.json").write_text('{"name": "old", "version": "1.0", "depends": []}')
+    with tarfile.open(package, "w:bz2") as archive:
+        archive.add(tmp_path / "index.json", "info/index.json")
+        archive.add(library, "lib/libone.so.1")
+    with read_targets([package]) as scene:
+        assert paths(scene) == {"lib/libone.so.1": "old 1.0"}
+        assert next(iter(scene)).content() == library.read_bytes()
+
+
 def test_a_noarch_python_package_is_of_the_others_python(library: Path, pack: Pack, tmp_path: Path) -> None:
     pure = pack("pure", {"site-packages/data/libone.so.1": library}, noarch="python")
     with read_targets([pure, make_wheel(tmp_path, {"pkg/x.so": library.read_bytes()})]) as scene:
@@ -111,7 +123,7 @@ def test_a_channel_is_looked_at_in_environments_that_hold_every_package(
         pack("a", {"lib/a.so": library}, version="2.0"),
         pack("b", {"lib/b.so": library}, depends=["a ==2.0"]),
         pack("c", {"lib/c.so": library}, depends=["a ==1.0"]),
-        pack("d", {"lib/d.so": library}, depends=["nowhere"]),
+        pack("d", {"lib/d.so": library}, depends=["nowhere", "a ==2.0"]),
     ]
     publish(packages, channel)
     with read_targets([channel]) as scene:
@@ -119,7 +131,11 @@ def test_a_channel_is_looked_at_in_environments_that_hold_every_package(
         assert {"a 1.0", "a 2.0", "b 1.0", "c 1.0", "d 1.0"} == set().union(*together)
         for owners in together:
             assert not {"a 1.0", "a 2.0"} <= owners
-        assert [each.kind for each in (scene, *scene.others) if any(o.owner == "d 1.0" for o in each)] == ["files"]
+        (last,) = [each for each in (scene, *scene.others) if any(found.owner == "d 1.0" for found in each)]
+        assert last.kind == "files"  # something that it needs is not there; what is there is looked at with it
+        assert {found.owner for found in last} == {"a 2.0", "d 1.0"}
+        one = [found for each in (scene, *scene.others) for found in each if found.owner == "a 2.0"]
+        assert len(set(one)) == 1 < len(one)
 
 
 def test_an_environment_names_the_packages_of_conda_and_of_pip(library: Path, pack: Pack, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tt_conda.audit.exports import are_copies, contested, per_scene, together, without_versions_between
 from tt_conda.audit.loader import Closure
 from tt_conda.audit.scene import Object, Scene
+from tt_conda.providers import load_providers
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,13 @@ def interposed(scene: Scene) -> dict[tuple[Object, Object], Interposed]:
     """(first, second) → the strong symbols that both define and that ``second`` itself uses through a relocation.
 
     A protected symbol, and any of an object that was linked with ``-Bsymbolic``, stays with its object (gABI, chapter
-    4, "Symbol Visibility"; chapter 5, DT_SYMBOLIC); so does what was bound when it was linked.
+    4, "Symbol Visibility"; chapter 5, DT_SYMBOLIC); so does what was bound when it was linked. The parts of the C
+    library are made to take over each other's.
     """
     found: dict[tuple[Object, Object], Interposed] = {}
-    exports = contested(scene)
+    exports, glibc = contested(scene), load_providers().system
     for (first, second), closure in together(scene).items():
-        if second.elf.is_symbolic:
+        if second.elf.is_symbolic or {first.soname, second.soname} <= glibc:
             continue
         symbols = second.elf.symbols
         names = (exports[first] & exports[second] & symbols.relocated) - symbols.protected

@@ -226,7 +226,7 @@ class Builder:
     def _still_untested(self, output: Output, untested: list[str]) -> bool:
         """False where tests that could not run could run now: then the package is built again, with its tests."""
         if untested:
-            present = self._present()
+            present = index.names_in(self.channels)
             if present is None or set(untested) <= present:
                 return False
             self.result.untested[output.stem] = untested
@@ -263,19 +263,6 @@ class Builder:
         }
         write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
 
-    def _present(self) -> set[str] | None:
-        """Names of the packages in the channels; None where one is not on this machine."""
-        names: set[str] = set()
-        for channel in self.channels:
-            folder = local_path(channel)
-            if folder is None:
-                return None
-            for table in folder.glob("*/repodata.json"):
-                data = json.loads(table.read_text())
-                for kind in ("packages", "packages.conda"):
-                    names.update(record["name"] for record in data.get(kind, {}).values())
-        return names
-
     def _run_all(self, todo: Sequence[_Work], bar: Stage) -> None:
         waiting, running = list(todo), dict[Future[None], _Work]()
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -303,7 +290,7 @@ class Builder:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         log = self.logs / f"{output.stem}.log"
-        present = self._present()
+        present = index.names_in(self.channels)
         job = Job(
             recipe=output.recipe,
             axes=dict(self.config.to_dict()),

@@ -16,7 +16,7 @@ from rattler.exceptions import (
     SolverError,
 )
 
-from tt_conda.channel import lockfile
+from tt_conda.channel import index, lockfile
 from tt_conda.channel import prefix as prefixes
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.shell import run, shell
@@ -54,6 +54,20 @@ def solve(
         raise TtCondaError(
             f"A channel cannot be read ({', '.join(urls)}):\n{error}", "Check its name and the network."
         ) from error
+
+
+def solve_present(
+    specs: Sequence[str], channels: Sequence[str | Path]
+) -> tuple[list[RepoDataRecord], list[str]]:  # fmt: skip
+    """The packages that satisfy those of ``specs`` that channels on this machine have, and the names of the others.
+
+    Raises TtCondaError where what is there does not fit together, too.
+    """
+    wanted = [spec for spec in specs if not spec.startswith("__")]
+    present = index.names_in(channels)
+    absent = [name for name in _parsed(wanted) if present is not None and name not in present]
+    rest = [spec for name, spec in _parsed(wanted).items() if name not in absent]
+    return solve(rest, channels) if rest else [], absent
 
 
 def install(

@@ -22,6 +22,7 @@ from typing import Any
 from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import PackageArchive
 
+from tt_conda.channel.places import channel_url, local_path
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests, naming_full_disk, write_atomically
 
@@ -42,6 +43,20 @@ def known_sha256(path: Path) -> str:
     """Sha256 of a package, from the index where the file's size, time and inode are still those it saw."""
     entry = _read_cache(path.parent).get(path.name)
     return str(entry["record"]["sha256"]) if entry and entry["stat"] == _stat(path) else digests(path)[0]
+
+
+def names_in(channels: Iterable[str | Path]) -> set[str] | None:
+    """Names of the packages in channels; None where one of them is not on this machine."""
+    names: set[str] = set()
+    for channel in channels:
+        folder = local_path(channel_url(channel))
+        if folder is None:
+            return None
+        for table in folder.glob("*/repodata.json"):
+            data = json.loads(table.read_text())
+            for kind in KINDS.values():
+                names.update(record["name"] for record in data.get(kind, {}).values())
+    return names
 
 
 def publish(packages: Iterable[Path], channel: Path, *, keep: bool = False) -> list[Path]:

@@ -94,10 +94,10 @@ def _read_channel(scene: Scene, folder: Path, others: Callable[[], Sequence[str 
         here.kind = "installed"
         python = _python(packages)
         conda.read_all_into(here, packages, ROOT, python)
-    for package in broken:  # what it needs is in no channel here: it is looked at alone
+    for packages in broken:
         here = scene.beside()
         here.kind = "files"
-        conda.read_into(here, package, ROOT, _python([package]))
+        conda.read_all_into(here, packages, ROOT, _python(packages))
 
 
 def _python(targets: Sequence[Path]) -> str:

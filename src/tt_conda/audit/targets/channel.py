@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tt_conda.channel import environment
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
 
 
-def environments(channel: Path, others: Sequence[str | Path] = ()) -> tuple[list[list[Path]], list[Path]]:
+def environments(channel: Path, others: Sequence[str | Path] = ()) -> tuple[list[list[Path]], list[list[Path]]]:
     """Sort the packages of a channel into environments in which they can be installed together.
 
     The first holds the newest of each; the following ones hold what is left, until every package is in one.
@@ -21,20 +22,22 @@ def environments(channel: Path, others: Sequence[str | Path] = ()) -> tuple[list
         others: channels that its packages may take their dependencies from.
 
     Returns:
-        The package files of each environment, and those that cannot be installed: what they need is not there.
+        The package files of each environment; and each package that cannot be installed, as something that it needs is
+        in no channel, with those that it needs and that are there.
     """
     records = _records(channel)
     names = sorted({record["name"] for record in records})
     together = _solve(channel, others, names)
     found = [together] if together else []
     inside = {path.name for chosen in found for path in chosen}
-    broken: list[Path] = []
+    broken: list[list[Path]] = []
     for record in records:
         if record["file"] in inside:
             continue
         alone = _solve(channel, others, [_exactly(record)])
         if alone is None:
-            broken.append(channel / record["subdir"] / record["file"])
+            package = channel / record["subdir"] / record["file"]
+            broken.append([package, *_what_is_there(record["depends"], [channel, *others])])
         else:
             found.append(alone)
             inside.update(path.name for path in alone)
@@ -49,11 +52,19 @@ def _solve(channel: Path, others: Sequence[str | Path], specs: list[str]) -> lis
     return [path for record in records if (path := local_path(record.url)) is not None]
 
 
-def _exactly(record: dict[str, str]) -> str:
+def _what_is_there(depends: Sequence[str], channels: Sequence[str | Path]) -> list[Path]:
+    try:
+        records, _ = environment.solve_present(depends, channels)
+    except TtCondaError:
+        return []
+    return [path for record in records if (path := local_path(record.url)) is not None]
+
+
+def _exactly(record: dict[str, Any]) -> str:
     return f"{record['name']} =={record['version']} {record['build']}"
 
 
-def _records(channel: Path) -> list[dict[str, str]]:
+def _records(channel: Path) -> list[dict[str, Any]]:
     """Name, version, build and file of every package, the newest build first."""
     found = []
     for table in sorted(channel.glob("*/repodata.json")):
@@ -62,6 +73,6 @@ def _records(channel: Path) -> list[dict[str, str]]:
             for file, record in data.get(kind, {}).items():
                 found.append((record.get("timestamp", 0), {
                     "name": record["name"], "version": record["version"], "build": record["build"], "file": file,
-                    "subdir": table.parent.name,
+                    "subdir": table.parent.name, "depends": record.get("depends", []),
                 }))  # fmt: skip
     return [record for _, record in sorted(found, key=lambda pair: (-pair[0], pair[1]["file"]))]

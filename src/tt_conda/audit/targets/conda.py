@@ -36,6 +36,8 @@ class _Unpacked:
     """Symbolic link → what it says."""
     damaged: list[str] = field(default_factory=list)
     """Members that are called shared objects and are none."""
+    objects: dict[str, Object] = field(default_factory=dict)
+    """Where installing puts a member → the object, which is one in all scenes that it is in."""
     facts: dict[str, Elf | str] = field(default_factory=dict)
     """Member → what it is, or why it cannot be read; filled when first asked for."""
 
@@ -145,8 +147,10 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
         if not elf.is_dynamic:
             continue
         installed = f"{root}/{_place(member, python)}"
-        size = path.stat().st_size
-        scene.add(Object(installed, owner, member, size, elf, path.read_bytes, unpacked.crcs[member], root))
+        if installed not in unpacked.objects:
+            size, crc = path.stat().st_size, unpacked.crcs[member]
+            unpacked.objects[installed] = Object(installed, owner, member, size, elf, path.read_bytes, crc, root)
+        scene.add(unpacked.objects[installed])
         if re.fullmatch(r"bin/python3\.\d+", member):
             scene.program = scene.program or f"{root}/bin/python"
             scene.links.setdefault(f"{root}/bin/python", Path(member).name)

@@ -152,7 +152,7 @@ def document(verdict: Verdict) -> Document:
         so_far = codes.get(finding.code, Count(findings=0, bytes=0))
         codes[finding.code] = Count(findings=so_far.findings + 1, bytes=so_far.bytes + finding.bytes)
     files, ids = _files([scene, *scene.others])
-    groups = copies(item for each in (scene, *scene.others) for item in each)
+    groups = list({group.objects: group for each in (scene, *scene.others) for group in copies(each)}.values())
     inside = [file for file in files if file.inside]
     shipped = sum(file.size for file in inside)
     return Document(
