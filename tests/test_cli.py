@@ -22,7 +22,10 @@ from tt_conda.channel.build import Built
 from tt_conda.seed import cpython
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["carve", "build", "install", "lock", "run", "shell", "prove", "audit", "explain", "embedded", "lock-inputs"]
+COMMANDS = [
+    "carve", "build", "install", "lock", "run", "shell", "prove", "audit", "explain", "embedded", "sources",
+    "lock-inputs",
+]  # fmt: skip
 
 
 @pytest.fixture

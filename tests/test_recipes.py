@@ -204,7 +204,7 @@ def test_tt_conda_s_recipe_says_what_pyproject_says(outputs: list[Output], pypro
 
 def test_pixi_s_manifest_covers_pyproject(pyproject: dict[str, Any]) -> None:
     manifest = tomllib.loads((PROJECT / "pixi.toml").read_text())
-    pixi = manifest["dependencies"]
+    pixi = manifest["dependencies"] | manifest["pypi-dependencies"]
     wanted = {
         **_conda_specs(pyproject["dependencies"]),
         **{Requirement(t).name: Requirement(t).specifier for t in pyproject["optional-dependencies"]["dev"]},

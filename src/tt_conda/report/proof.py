@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Console
 from rich.table import Table
 
+from tt_conda.audit.finding import Severity
 from tt_conda.audit.mapped import by_library
 from tt_conda.progress import console
 from tt_conda.proof import Proof
+from tt_conda.report.audit.numbers import count
 
 
 def show(proof: Proof) -> None:
@@ -30,8 +34,9 @@ def show(proof: Proof) -> None:
             sizes.add_row(title, f"{before / 1e6:.1f}", f"{after / 1e6:.1f}")
         out.print(sizes)
     for name, (objects, findings) in proof.audits.items():
-        said = f"{len(findings)} findings" if findings else "nothing found"
-        out.print(f"audit of {name}: {objects} objects, {said}")
+        counts = Counter(finding.severity for finding in findings)
+        said = ", ".join(count(counts[severity], severity.value) for severity in Severity if counts[severity])
+        out.print(f"audit of {name}: {objects} shared objects and programs, {said or 'no findings'}")
     for text in proof.left_out:
         console.print(f"[yellow]left out[/yellow] {text}")
     for text in proof.problems:
