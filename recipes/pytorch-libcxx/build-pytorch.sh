@@ -20,3 +20,28 @@ cmake --build build --parallel "$MAX_JOBS"
 ln -sfn ../build pytorch/build
 cd pytorch
 USE_SYSTEM_LIBS=1 "$PYTHON" -m pip install . --no-deps --no-build-isolation --no-index -v
+
+# One copy of everything: libraries, programs and headers go where the environment has such things, beside libtorch's,
+# and torch/ gets links to them. Third parties' own files, which cmake installs too, are in no package.
+cd "$SRC_DIR"
+torch=$SP_DIR/torch
+rm -rf "$torch"/{bin,include,lib,share,test}
+mkdir -p "$torch"/{bin,include,lib,share/cmake} "$PREFIX/bin"
+mv pytorch/torch/lib/lib{torch_python,shm}.so "$PREFIX/lib/"
+mv pytorch/torch/bin/torch_shm_manager "$PREFIX/bin/"
+"$STRIP" --strip-unneeded "$PREFIX"/lib/lib{torch_python,shm}.so "$PREFIX/bin/torch_shm_manager"
+for name in ATen c10 caffe2 torch; do
+    [ ! -d "pytorch/torch/include/$name" ] ||
+        cp --recursive --no-clobber "pytorch/torch/include/$name" "$PREFIX/include/"
+    ln -s "../../../../../include/$name" "$torch/include/$name"
+done
+for name in ATen Caffe2 Torch; do
+    ln -s "../../../../../../share/cmake/$name" "$torch/share/cmake/$name"
+done
+for name in c10 shm torch torch_cpu torch_global_deps torch_python; do
+    ln -s "../../../../lib$name.so" "$torch/lib/lib$name.so"
+done
+ln -s ../../../../../bin/torch_shm_manager "$torch/bin/torch_shm_manager"
+# Extensions include the pybind11 that the bindings were compiled with.
+cp --recursive "$SP_DIR/pybind11/include/pybind11" "$torch/include/"
+rm -f "$PREFIX"/bin/torch{run,frtrace}  # of torch.distributed, which is not in this package
