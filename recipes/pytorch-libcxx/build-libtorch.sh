@@ -13,4 +13,4 @@ mkdir -p "$PREFIX"/{lib,include,share/cmake}
 mv "$stage"/lib/lib{c10,torch,torch_cpu,torch_global_deps}.so "$PREFIX/lib/"
 mv "$stage"/include/{ATen,c10,caffe2,torch} "$PREFIX/include/"
 mv "$stage"/share/cmake/{ATen,Caffe2,Torch} "$PREFIX/share/cmake/"
-grep -rl --null "$SRC_DIR/host" "$PREFIX/share/cmake" | xargs -0 --no-run-if-empty sed -i "s#$SRC_DIR/host#$PREFIX#g"
+find "$PREFIX/share/cmake" -type f -exec sed -i "s#$SRC_DIR/host#$PREFIX#g" {} +
