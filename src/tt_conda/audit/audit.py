@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.garbage import uncollected
 from tt_conda.audit.rules import all_rules
 from tt_conda.audit.scene import Scene
 
@@ -25,6 +26,7 @@ class Report:
         return all(finding.severity is Severity.NOTE for finding in self.findings)
 
 
+@uncollected()
 def audit(scene: Scene, select: Iterable[str] = ()) -> Report:
     """Look at a scene with every rule.
 

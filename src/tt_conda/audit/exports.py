@@ -50,7 +50,11 @@ def of_the_runtime(name: str) -> bool:
     Compilers for old systems link parts of it into everything that they make, exported (``libstdc++_nonshared.a`` of
     the toolsets that manylinux wheels are compiled with), and mean them to be merged.
     """
-    return name.startswith(_RUNTIME) or namespace_of(name) in _STD
+    if name.startswith(_RUNTIME):
+        return True
+    if "S" not in name[:9] and "__gnu_cxx" not in name and "__cxxabiv1" not in name:  # quick: there are many
+        return False
+    return namespace_of(name) in _STD
 
 
 def is_vague(name: str) -> bool:
@@ -63,6 +67,8 @@ def is_vague(name: str) -> bool:
         return False
     if name.startswith(("_ZT", "_ZG")):
         return True
+    if "I" not in name:  # quick: there are many
+        return False
     at = _START.match(name)
     while at and (length := _LENGTH.match(name, at.end())):
         end = length.end() + int(length[0])

@@ -20,7 +20,7 @@ from tt_conda.audit.loader import Closure, Loaded, System, closure, this_system
 from tt_conda.audit.lost import Lost, lost_names, roots
 from tt_conda.audit.machine import glibc_sonames, policies
 from tt_conda.audit.resolve import Resolver
-from tt_conda.audit.undefined import Undefined, namespaces, undefined_symbols
+from tt_conda.audit.undefined import Undefined, exports_in, undefined_symbols
 from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.read import MACHINES
 
@@ -376,14 +376,15 @@ class Scene:
     def _other_library(self) -> dict[Undefined, Mapping[str, tuple[str, Object]]]:
         return {}
 
-    def namespaces(self, item: Object) -> frozenset[str]:
-        """The outermost C++ namespaces that an object exports names in."""
-        if item not in self._namespaces:
-            self._namespaces[item] = namespaces(item)
-        return self._namespaces[item]
+    def exports_in(self, item: Object, namespace: str) -> bool:
+        """Whether an object exports a name in an outermost C++ namespace."""
+        key = item, namespace
+        if key not in self._exports_in:
+            self._exports_in[key] = exports_in(item, namespace)
+        return self._exports_in[key]
 
     @cached_property
-    def _namespaces(self) -> dict[Object, frozenset[str]]:
+    def _exports_in(self) -> dict[tuple[Object, str], bool]:
         return {}
 
     @cached_property

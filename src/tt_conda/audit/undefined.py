@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tt_conda.audit.loader import Closure
     from tt_conda.audit.scene import Object, Scene
 
+_QUALIFIERS = ("", "K", "V", "VK", "R", "O", "KR", "KO", "r", "rK")
 _SHARED = frozenset({"", "std", "__gnu_cxx", "__cxxabiv1", "__cxxabiv", "pybind11"})
 """Namespaces that everybody's templates export into: they do not tell whose a symbol is."""
 
@@ -53,11 +54,13 @@ def undefined_symbols(scene: Scene) -> list[Undefined]:
 
 def _of_present(item: Object, names: frozenset[str], closure: Closure, scene: Scene) -> set[str]:
     """The names in a namespace that a library of the closure exports."""
-    exported: set[str] = set()
-    for loaded in closure.loaded:
-        if loaded.object is not item and scene.is_inside(loaded.object.path):
-            exported |= scene.namespaces(loaded.object)
-    return {name for name in names if namespace_of(name) in exported - _SHARED}
+    present = [o.object for o in closure.loaded if o.object is not item and scene.is_inside(o.object.path)]
+    spaces = {name: namespace_of(name) for name in names}
+    exported = {
+        space for space in set(spaces.values()) - _SHARED - {""}
+        if any(scene.exports_in(each, space) for each in present)
+    }  # fmt: skip
+    return {name for name, space in spaces.items() if space in exported}
 
 
 def _of_machine(item: Object, closure: Closure, scene: Scene) -> set[str]:
@@ -70,6 +73,10 @@ def _of_machine(item: Object, closure: Closure, scene: Scene) -> set[str]:
     return {name for name, version in item.elf.symbols.wanted_versions.items() if version in elsewhere}
 
 
-def namespaces(item: Object) -> frozenset[str]:
-    """The outermost C++ namespaces that an object exports names in."""
-    return frozenset({namespace_of(name) for name in item.elf.symbols.defined if name.startswith("_ZN")})
+def exports_in(item: Object, namespace: str) -> bool:
+    """Whether an object exports a name in an outermost C++ namespace (Itanium C++ ABI, 5.1.2)."""
+    part = f"{len(namespace)}{namespace}"
+    if part not in "\n".join(item.elf.symbols.defined):  # quick: most objects have nothing of it
+        return False
+    begins = tuple(f"_ZN{qualifiers}{part}" for qualifiers in _QUALIFIERS)
+    return any(name.startswith(begins) for name in item.elf.symbols.defined)

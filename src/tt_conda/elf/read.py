@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
+from itertools import compress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -34,9 +34,9 @@ DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_ST
 DT_SONAME, DT_RPATH, DT_SYMBOLIC, DT_RUNPATH, DT_FLAGS = 14, 15, 16, 29, 30
 _DF_SYMBOLIC = 2
 _DT_FLAGS_1, _DF_1_NODEFLIB = 0x6FFFFFFB, 0x800
-_COPY = (5, 1024)  # R_X86_64_COPY, R_AARCH64_COPY
+_COPY = frozenset({5, 1024})  # R_X86_64_COPY, R_AARCH64_COPY
 _VER_FLG_WEAK, _HIDDEN = 2, 0x8000
-DT_VERSYM = 0x6FFFFFF0
+DT_VERSYM, DT_RELACOUNT = 0x6FFFFFF0, 0x6FFFFFF9
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DT_GNU_HASH = 0x6FFFFEF5
 _NAMES = (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF)
@@ -44,6 +44,13 @@ _NAMES = (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, 0x6FFFFEFA, 0x6FFFFEFB, 0x
 _NT_GNU_BUILD_ID = 3
 MACHINES = {62: "x86_64", 183: "aarch64"}
 """e_machine of the machines that tt-conda builds for; anything else (kernels' RISC-V objects) is data."""
+
+
+_NOT_LOCAL = bytes(info >= 16 for info in range(256))  # STB_LOCAL is 0
+_WEAK = bytes(info >> 4 == 2 for info in range(256))
+_UNIQUE = bytes(info >> 4 > 2 for info in range(256))  # STB_GNU_UNIQUE
+_PROTECTED = bytes(other & 3 == 3 for other in range(256))
+"""st_info and st_other → 0 or 1, for bytes.translate."""
 
 
 class ElfError(ValueError):
@@ -358,70 +365,84 @@ class _Image:
         base, size = elf.strtab
         raw = bytes(self.data[base : base + size])
         text = raw.decode("latin-1")  # one character per byte; names that are not ASCII are decoded below
-        plain = raw.isascii()
-        indices, versions = self._symbol_versions(values, segments, len(table) // 24, text)
-        view = memoryview(table)
-        defined: list[str] = []
-        undefined: list[str] = []
-        weak: list[str] = []
-        unique: list[str] = []
-        protected: list[str] = []
-        wanted: dict[str, str] = {}
-        given: dict[str, tuple[str, ...]] = {}
-        used: list[str] = []
-        borrowed: list[str] = []
-        old: set[str] = set()
-        default: set[str] = set()
+        count = len(table) // 24
+        offsets = memoryview(table).cast("I")[::6].tolist()
+        sections = memoryview(table).cast("H")[3::12].tolist()
+        infos, others = table[4::24], table[5::24]
+        # One pass per question, each at the speed of the interpreter's own loops: there are hundreds of thousands.
+        named = [at and keep for at, keep in zip(offsets, infos.translate(_NOT_LOCAL), strict=True)]
+        if not raw.endswith(b"\0") or max(offsets, default=0) >= size:
+            self._check_names(list(compress(offsets, named)), raw)
         find = text.find
-        rows = zip(
-            view.cast("I")[::6].tolist(), table[4::24], table[5::24], view.cast("H")[3::12].tolist(), versions,
-            indices, self._relocated_symbols(values, segments, len(table) // 24), strict=True,
-        )  # fmt: skip
-        for at, info, other, section, version, index, is_used in rows:
-            if not at or info < 16:  # no name, or STB_LOCAL
-                continue
-            end = find("\0", at)
-            if end < 0:
-                raise ElfError(f"{self.path}: a symbol's name, at byte {at} of .dynstr, has no end")
-            name = text[at:end]
-            if not plain and not name.isascii():
-                name = name.encode("latin-1").decode("utf-8", "surrogateescape")
-            if section:
-                defined.append(name)
-                if version:
-                    given[name] = (*given.get(name, ()), version)
-                    (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, serves always
-                if is_used:
-                    (borrowed if is_used & 2 else used).append(name)
-                if other & 3 == 3:  # STV_PROTECTED
-                    protected.append(name)
-            else:
-                undefined.append(name)
-                if version:
-                    wanted[name] = version
-            if info >= 32:
-                (weak if info >> 4 == 2 else unique).append(name)  # STB_WEAK, else STB_GNU_UNIQUE
+        names = [text[at : find("\0", at)] for at in offsets]
+        if not raw.isascii():
+            names = [
+                name if name.isascii() else name.encode("latin-1").decode("utf-8", "surrogateescape") for name in names
+            ]
+        is_defined = [keep and section for keep, section in zip(named, sections, strict=True)]
+        used = borrowed = protected = frozenset[str]()
+        relocated = self._relocated_symbols(values, segments, count)
+        if any(relocated):
+            marks = list(zip(names, is_defined, relocated, strict=True))
+            used = frozenset(name for name, here, mark in marks if mark == 1 and here)
+            borrowed = frozenset(name for name, here, mark in marks if mark & 2 and here)
+        if 1 in (hides := others.translate(_PROTECTED)):
+            protected = frozenset(
+                name for name, here, mark in zip(names, is_defined, hides, strict=True) if mark and here
+            )
+        wanted, given, old = self._versions_of(values, segments, (names, named, sections))
         return Symbols(
-            frozenset(defined), frozenset(undefined), frozenset(weak), frozenset(unique), frozenset(protected),
-            wanted, given, frozenset(used), frozenset(borrowed), frozenset(old - default),
+            frozenset(compress(names, is_defined)),
+            frozenset(name for name, keep, section in zip(names, named, sections, strict=True) if keep and not section),
+            frozenset(compress(names, infos.translate(_WEAK))) - {""},
+            frozenset(compress(names, infos.translate(_UNIQUE))) - {""},
+            protected, wanted, given, used, borrowed, old,
         )  # fmt: skip
 
+    def _check_names(self, offsets: list[int], strings: bytes) -> None:
+        for at in offsets:
+            if strings.find(b"\0", at) < 0:
+                raise ElfError(f"{self.path}: a symbol's name, at byte {at} of .dynstr, has no end")
+
+    def _versions_of(
+        self,
+        values: dict[int, int],
+        segments: list[Segment],
+        symbols: tuple[list[str], list[int], list[int]],
+    ) -> tuple[dict[str, str], dict[str, tuple[str, ...]], frozenset[str]]:
+        """Undefined name → its version; defined name → its versions; defined names without a default version."""
+        wanted: dict[str, str] = {}
+        given: dict[str, tuple[str, ...]] = {}
+        old: set[str] = set()
+        default: set[str] = set()
+        names, named, sections = symbols
+        indices, versions = self._symbol_versions(values, segments, len(names))
+        if not versions:
+            return wanted, given, frozenset()
+        for at, index in enumerate(indices):
+            version = versions.get(index & 0x7FFF)
+            if not version or not named[at] or not (name := names[at]):
+                continue
+            if sections[at]:
+                given[name] = (*given.get(name, ()), version)
+                (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, serves always
+            else:
+                wanted[name] = version
+        return wanted, given, frozenset(old - default)
+
     def _symbol_versions(
-        self, values: dict[int, int], segments: list[Segment], count: int, text: str
-    ) -> tuple[Iterable[int], Iterable[str | None]]:
-        """The index (.gnu.version) and the version of each symbol, None where it has none."""
-        names: dict[int, str] = {}
+        self, values: dict[int, int], segments: list[Segment], count: int
+    ) -> tuple[list[int], dict[int, str]]:
+        """The version index of each symbol (.gnu.version), and index → name."""
         offsets = [(index, at) for _, found in self._version_needs(values, segments) for _, index, at in found]
-        for index, at in [*offsets, *self._version_gives(values, segments)]:
-            end = text.find("\0", at)
-            if end < 0:
-                raise ElfError(f"{self.path}: a version's name, at byte {at} of .dynstr, has no end")
-            names[index & 0x7FFF] = text[at:end]
+        start = self.to_offset(values[DT_STRTAB], segments) if DT_STRTAB in values else 0
+        names = {
+            index & 0x7FFF: self.string(start + at, min(start + values.get(DT_STRSZ, 0), len(self.data)))
+            for index, at in [*offsets, *self._version_gives(values, segments)]
+        }
         if DT_VERSYM not in values or not names:
-            return repeat(0, count), repeat(None, count)
-        table = self.table(values[DT_VERSYM], 2 * count, segments)
-        indices = memoryview(table).cast("H").tolist()
-        return indices, [names.get(index & 0x7FFF) for index in indices]
+            return [], {}
+        return memoryview(self.table(values[DT_VERSYM], 2 * count, segments)).cast("H").tolist(), names
 
     def _relocated_symbols(self, values: dict[int, int], segments: list[Segment], count: int) -> bytearray:
         """For each symbol, whether a relocation names it (gABI, r_info): 1, and 2 where it is to be copied here.
@@ -429,15 +450,23 @@ class _Image:
         Tables that leave the file name none.
         """
         flags = bytearray(count)
-        for tag, size in ((DT_RELA, DT_RELASZ), (DT_JMPREL, DT_PLTRELSZ)):
+        for tag, size, relative in ((DT_RELA, DT_RELASZ, DT_RELACOUNT), (DT_JMPREL, DT_PLTRELSZ, None)):
             if tag in values:
                 try:
                     table = self.table(values[tag], values.get(size, 0) // 24 * 24, segments)
                 except ElfError:
                     continue
-                for info in set(memoryview(table).cast("Q")[1::3].tolist()):
-                    if info >> 32 < count:
-                        flags[info >> 32] |= 2 if info & 0xFFFFFFFF in _COPY else 1
+                # those that name no symbol come first, and are most of them
+                words = memoryview(table)[24 * values.get(relative, 0) if relative else 0 :].cast("I")
+                for index in set(words[3::6].tolist()):
+                    if index < count:
+                        flags[index] |= 1
+                if not _COPY.isdisjoint(kinds := words[2::6].tolist()):
+                    for index, kind in zip(words[3::6].tolist(), kinds, strict=True):
+                        if kind in _COPY and index < count:
+                            flags[index] |= 2
+        if flags:
+            flags[0] = 0
         return flags
 
     def references(self, elf: Elf) -> References:

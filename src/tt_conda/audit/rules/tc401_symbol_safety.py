@@ -100,7 +100,7 @@ def _without_runtime(names: frozenset[str]) -> frozenset[str]:
 
 def _is_extension(item: Object) -> bool:
     """Whether Python imports it."""
-    return any(name.startswith("PyInit_") for name in item.elf.symbols.defined)
+    return item.is_python_module or f"PyInit_{item.name.partition('.')[0]}" in item.elf.symbols.defined
 
 
 def _finding(owner: str, members: list[_Graded]) -> Finding:

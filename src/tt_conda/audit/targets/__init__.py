@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tt_conda.audit.garbage import uncollected
 from tt_conda.audit.scene import ROOT, Scene
 from tt_conda.audit.targets import disk, process, wheel
 from tt_conda.errors import TtCondaError
@@ -18,6 +19,7 @@ _CPYTHON = re.compile(r"-cp(\d)(\d+)-cp\d+")
 _CONDA_PYTHON = re.compile(r"^python-(\d)\.(\d+)\.\d+-|_py(\d)(\d+)_|py(\d)(\d+)h")
 
 
+@uncollected()
 def read_targets(
     targets: Sequence[Path], *, pid: int | None = None, once: bool = False,
     others: Callable[[], Sequence[str | Path]] = tuple,

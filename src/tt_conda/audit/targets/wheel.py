@@ -10,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -29,10 +28,10 @@ _DAMAGED = (
     zipfile.BadZipFile, zlib.error, _ISAL, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 """What damaged archives end in."""
-_IN_MEMORY = 64 << 20
+_IN_MEMORY = 128 << 20
 """Bytes: larger members go through a temporary file."""
 _FIRST, _CHUNK = 4 << 10, 16 << 20
-"""Bytes that are decompressed to see what a member is, and then at a time."""
+"""Bytes that are read to see what a member is; and those of a large one that are decompressed at a time."""
 
 
 def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
@@ -71,7 +70,10 @@ def _read_members(
         return found
 
     with ThreadPoolExecutor(2) as pool:  # decompressing releases the interpreter
-        for info, elf in zip(members, pool.map(one, members), strict=True):
+        largest_first = sorted(members, key=lambda info: -info.file_size)
+        found = dict(zip(map(id, largest_first), pool.map(one, largest_first), strict=True))
+        for info in members:
+            elf = found[id(info)]
             if isinstance(elf, str):
                 unreadable(scene, owner, info.filename, elf)
             elif elf is not None:
@@ -93,20 +95,26 @@ class _Reader:
 
 def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, scene: Scene) -> Elf | str | None:
     """The facts of a member; None for what is no object, and a sentence for what should be one."""
-    chunks = _decompressed(archive, descriptor, info)
-    first = next(chunks, b"")
-    if not is_object(first[:HEAD]):
+    begin, end = _span(descriptor, info)
+    deflated = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & 1
+    head = _beginning(os.pread(descriptor, _FIRST, begin)) if deflated else archive.read(info)[:HEAD]
+    if not is_object(head):
         name = info.filename.rpartition("/")[2]
-        return "it is called a shared object and is none" if promises_object(name, first[:HEAD]) else None
-    if info.file_size > _IN_MEMORY:
+        return "it is called a shared object and is none" if promises_object(name, head) else None
+    if not deflated:
+        elf, crc = read(Path(info.filename), archive.read(info)), info.CRC  # zipfile compares it
+    elif info.file_size > _IN_MEMORY:
         with tempfile.NamedTemporaryFile(dir=scene.unpacked(), delete=False) as spilled:
             crc = 0
-            for chunk in chain([first], chunks):
+            for chunk in _decompressed(descriptor, info, begin, end):
                 spilled.write(chunk)
                 crc = isal_zlib.crc32(chunk, crc)
         elf = read(Path(spilled.name), symbols=True)
     else:
-        content = first + b"".join(chunks)
+        # one call for the whole: the buffer grows in place, and no more than what the archive says is made
+        content = isal_zlib.decompressobj(-15).decompress(os.pread(descriptor, end - begin, begin), info.file_size + 1)
+        if len(content) != info.file_size:
+            raise EOFError("its size is not the one that the archive says")
         crc = isal_zlib.crc32(content)
         elf = read(Path(info.filename), content)
     if crc != info.CRC:
@@ -114,31 +122,35 @@ def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, sc
     return elf if elf.is_dynamic else None
 
 
-def _decompressed(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """A member's content, its beginning first (APPNOTE.TXT, 4.3.7 and 4.4.5).
-
-    Deflated members, which is all of them in practice, are decompressed by ISA-L, twice as fast as by zlib.
-    """
-    if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & 1:
-        with zipfile.ZipFile(archive.filename or "") as own, own.open(info) as member:
-            while chunk := member.read(_CHUNK):
-                yield chunk
-        return
+def _span(descriptor: int, info: zipfile.ZipInfo) -> tuple[int, int]:
+    """Where a member's data begin and end in the archive (APPNOTE.TXT, 4.3.7)."""
     header = os.pread(descriptor, 30, info.header_offset)
     signature, name, extra = struct.unpack("<4s22xHH", header)
     if signature != b"PK\3\4":
         raise zipfile.BadZipFile("its header is not where the archive says")
-    at, end = info.header_offset + 30 + name + extra, info.header_offset + 30 + name + extra + info.compress_size
-    decompressor, total, limit = isal_zlib.decompressobj(-15), 0, _FIRST
+    begin = info.header_offset + 30 + name + extra
+    return begin, begin + info.compress_size
+
+
+def _beginning(data: bytes) -> bytes:
+    """The first bytes of a deflated member, as many as the beginning of its data gives.
+
+    Deflated members, which is all of them in practice, are decompressed by ISA-L, twice as fast as by zlib.
+    """
+    return isal_zlib.decompressobj(-15).decompress(data, HEAD)
+
+
+def _decompressed(descriptor: int, info: zipfile.ZipInfo, begin: int, end: int) -> Iterator[bytes]:
+    """The content of a large deflated member, a piece at a time."""
+    decompressor, total = isal_zlib.decompressobj(-15), 0
     while not decompressor.eof:
         data = decompressor.unconsumed_tail
         if not data:
-            data = os.pread(descriptor, min(limit, end - at), at)
-            at += len(data)
-        chunk = decompressor.decompress(data, limit)
+            data = os.pread(descriptor, min(_CHUNK, end - begin), begin)
+            begin += len(data)
+        chunk = decompressor.decompress(data, _CHUNK)
         if not chunk and not data and not decompressor.eof:
             raise EOFError("it is cut")
-        limit = _CHUNK
         total += len(chunk)
         if total > info.file_size:
             raise zipfile.BadZipFile("it is longer than the archive says")
