@@ -72,9 +72,11 @@ def test_what_takes_long_is_built_when_it_is_asked_for(recipe: Recipe, run: Buil
 def test_the_command_that_builds_it_is_named(
     recipe: Recipe, run: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
-    recipe("long", on_request=True)
-    show(run())
-    assert "not built long-1.0-0" in (said := capsys.readouterr().err) and "tt-conda build long" in said
+    recipe("long", on_request=True, run=["longer"])
+    recipe("longer", on_request=True)
+    show(result := run())
+    assert result.requests == ["tt-conda build long"]
+    assert "not built longer-1.0-0, long-1.0-0" in (said := capsys.readouterr().err) and "tt-conda build long\n" in said
 
 
 def test_one_that_is_there_stays_when_its_recipe_changes(recipe: Recipe, run: Build, project: Path) -> None:

@@ -64,6 +64,8 @@ class Built:
     """Packages that are built on request and are there, made from something older than what the recipes say now."""
     not_built: list[str] = field(default_factory=list)
     """Packages that are built on request and are nowhere."""
+    requests: list[str] = field(default_factory=list)
+    """The commands that build what is ``older`` or ``not_built``."""
 
 
 Check = Callable[[Path, Path, Sequence[str | Path]], Sequence[str]]
@@ -135,6 +137,7 @@ class Builder:
             index.remove(damaged, self.channel)
         keys: dict[str, str] = {}
         todo: list[_Work] = []
+        unasked: list[Output] = []
         for output in in_order(outputs):
             keys[output.stem] = key = self._key(output, outputs, keys)
             if self._is_current(output, key):
@@ -143,10 +146,11 @@ class Builder:
                 pass
             elif not output.on_request or output.name in asked:
                 todo.append(_Work(output, key))
-            elif self._older(output):
-                self.result.older.append(output.stem)
             else:
-                self.result.not_built.append(output.stem)
+                unasked.append(output)
+                (self.result.older if self._older(output) else self.result.not_built).append(output.stem)
+        last = [output for output in unasked if not any(other.requires(output) for other in unasked)]
+        self.result.requests = sorted({self._request(output) for output in last})
         if todo:
             with stage(f"Building {len(todo)} packages", total=len(todo)) as bar:
                 self._run_all(todo, bar)
@@ -241,6 +245,12 @@ class Builder:
         self._record(output, key, path, kept.untested)
         self.result.reused.append(output.stem)
         return True
+
+    def _request(self, output: Output) -> str:
+        """The command that builds an output, for those of its axes that have several values."""
+        several = [axis for axis, values in self.config.to_dict().items() if len(values) > 1 and axis in output.axes]
+        options = [f"--{axis.replace('_', '-')} {output.axes[axis]}" for axis in sorted(several)]
+        return " ".join(["tt-conda build", output.name, *options])
 
     def _older(self, output: Output) -> bool:
         """Whether a package of that name, version and build is there, or can be taken from where long builds are."""

@@ -17,18 +17,10 @@ def show(result: Built) -> None:
     for stem, absent in sorted(result.untested.items()):
         console.print(f"[yellow]not tested[/yellow] {stem}: {', '.join(absent)} is in no channel here")
     if result.older:
-        console.print(
-            f"[yellow]older[/yellow] {', '.join(result.older)}: made before the recipe's last change;"
-            f" anew: tt-conda build {' '.join(_names(result.older))}"
-        )
+        console.print(f"[yellow]older[/yellow] {', '.join(result.older)}: made before the recipe's last change")
     if result.not_built:
-        console.print(
-            f"[yellow]not built[/yellow] {', '.join(result.not_built)}: they take an hour and more;"
-            f" to build them: tt-conda build {' '.join(_names(result.not_built))}"
-        )
+        console.print(f"[yellow]not built[/yellow] {', '.join(result.not_built)}: they take an hour and more")
+    if result.requests:
+        console.print("\n  ".join(["They are built when they are asked for:", *result.requests]))
     if result.left_out:
         console.print(f"[yellow]left out[/yellow] {', '.join(result.left_out)}: no such CPython on this machine")
-
-
-def _names(stems: list[str]) -> list[str]:
-    return sorted({stem.rsplit("-", 2)[0] for stem in stems})
