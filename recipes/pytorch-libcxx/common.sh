@@ -56,6 +56,7 @@ settings=(
     -DLIBKINETO_NOCUPTI=ON
     -DUSE_PYTORCH_QNNPACK=ON
     -DSLEEF_ENABLE_TLFLOAT=OFF  # would be fetched, for quadruple precision
+    -DSLEEF_DISABLE_SSL=ON -DSLEEF_DISABLE_MPFR=ON -DSLEEF_DISABLE_FFTW=ON  # for its tests
     -DBLAS=OpenBLAS
     -DUSE_OPENMP=ON
     # Not in this package
