@@ -19,6 +19,7 @@ from tt_conda.seed.assemble import available_pythons, ensure_channel
 PROJECT = Path(__file__).parents[2]
 BUILD = "run `ci/run build` first: these tests look at what it makes"
 ENVIRONMENTS = {"0.65-py310": "3.10", "0.81-py310": "3.10", "0.81-py312": "3.12"}
+PYTORCH = ("torch-cxx-stdlib", "libtorch", "pytorch")
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -50,15 +51,15 @@ def channels(output: Path, others: list[str | Path]) -> list[str | Path]:
 
 @pytest.fixture(scope="session")
 def suite(output: Path) -> list[PackageFacts]:
-    """The packages that the suite builds."""
-    return channel_facts(output)
+    """The packages that `ci/run build` makes; PyTorch, where it was built on request, has its own tests."""
+    return [package for package in channel_facts(output) if package.name not in PYTORCH]
 
 
 @pytest.fixture(scope="session")
-def everything(suite: list[PackageFacts], others: list[str | Path]) -> list[PackageFacts]:
-    """The suite's packages and those of the embedded channel."""
+def everything(output: Path, others: list[str | Path]) -> list[PackageFacts]:
+    """All that is built, PyTorch too, and the packages of the embedded channel."""
     folders = [folder for other in others if (folder := local_path(str(other)))]
-    return [*suite, *(package for folder in folders for package in channel_facts(folder))]
+    return [*channel_facts(output), *(package for folder in folders for package in channel_facts(folder))]
 
 
 @pytest.fixture(scope="session")
