@@ -260,7 +260,7 @@ def audit(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
     select: Annotated[
-        list[str] | None, typer.Option(help="Only these rules, by code or its beginning (TC2); may be given again.")
+        list[str] | None, typer.Option(help="Only these rules: codes, their beginnings (TC2), names.")
     ] = None,
     ignore: Annotated[
         list[str] | None, typer.Option(help="Not these rules; reasons go into the configuration file.")
@@ -276,7 +276,7 @@ def audit(
     """Say what is shipped twice, what will not load, and which C++ ABIs do not fit, before anyone runs it.
 
     Several targets are audited as they would be installed together. Nothing is loaded or imported.
-    Exit codes: 0 clean (notes do not count), 1 findings, 2 something could not be read.
+    Exit codes: 0 clean (notes do not count), 1 findings, 2 a target could not be read.
 
     Examples:
 
@@ -301,7 +301,7 @@ def audit(
         select=select or [], ignore=ignore or [], severity=severity.value, config=config, baseline=baseline,
         write_baseline=write_baseline, verbose=verbose, channels=_others,
     )  # fmt: skip
-    raise typer.Exit(0 if run(asked) else 1)
+    raise typer.Exit(run(asked))
 
 
 @app.command()

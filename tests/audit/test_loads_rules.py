@@ -89,6 +89,15 @@ def test_the_working_folder_is_searched(compile_library: Compile, tmp_path: Path
     assert [place.path for place in finding.places] == ["liba.so"]
 
 
+def test_what_to_do_about_a_build_path_keeps_what_is_needed(compile_library: Compile, tmp_path: Path) -> None:
+    other = compile_library("all/other/libother.so", symbol("other"), "-Wl,-soname,libother.so")
+    compile_library("all/here/user.so", symbol("user", "other"), str(other), "-Wl,-rpath,/project/build/lib")
+    missed, path = findings("TC2", tmp_path / "all")
+    assert (missed.code, path.code) == ("TC203", "TC204")
+    assert path.remedy.endswith("patchelf --set-rpath '$ORIGIN/../other'")
+    assert "patchelf --set-rpath '$ORIGIN/../other'" in missed.remedy
+
+
 def test_the_environments_own_path_is_no_build_path(compile_library: Compile, tmp_path: Path) -> None:
     (tmp_path / "env/conda-meta").mkdir(parents=True)
     compile_library("env/lib/liba.so", symbol("a"), f"-Wl,-rpath,{tmp_path}/env/lib")
@@ -136,6 +145,19 @@ def test_found_when_something_else_was_loaded_first(compile_library: Compile, tm
     assert finding.evidence == ["here/user.so needs libother.so, which is other/libother.so"]
 
 
+def test_a_program_finds_nothing_that_was_loaded_first(compile_library: Compile, tmp_path: Path) -> None:
+    other = compile_library("all/lib/libother.so", symbol("other"), "-Wl,-soname,libother.so")
+    (tmp_path / "all/bin").mkdir()
+    started, code = tmp_path / "all/bin/start", tmp_path / "start.c"
+    code.write_text(symbol("main", "other"))
+    subprocess.run([program("gcc"), "-o", started, code, other], check=True)
+    assert subprocess.run([started], check=False, capture_output=True).returncode == 127
+    [finding] = findings("TC2", tmp_path / "all")
+    assert (finding.code, finding.severity, finding.subject) == ("TC201", Severity.ERROR, "libother.so")
+    assert "libother.so, which start needs, is in lib, where it does not look: start does not start." in finding.message
+    assert "--set-rpath '$ORIGIN/../lib'" in finding.remedy
+
+
 def test_a_private_library_that_is_loaded_by_its_module_is_healthy(compile_library: Compile, tmp_path: Path) -> None:
     deep = compile_library("all/x.libs/libdeep.so", symbol("deep"), "-Wl,-soname,libdeep.so")
     mid = compile_library("all/x.libs/libmid.so", symbol("mid", "deep"), str(deep), "-Wl,-soname,libmid.so")
@@ -172,7 +194,7 @@ def test_a_hashed_soname_across_packages(compile_library: Compile, tmp_path: Pat
     vendored = compile_library("one/one.libs/libx-0123abcd.so.1", symbol("x"), "-Wl,-soname,libx-0123abcd.so.1")
     compile_library("two/two.so", symbol("two", "x"), str(vendored), "-Wl,-rpath,$ORIGIN/../one/one.libs")
     [finding] = findings("TC206", tmp_path / "one", tmp_path / "two")
-    assert (finding.subject, [place.owner for place in finding.places]) == ("libx-0123abcd.so.1", ["two", "one"])
+    assert (finding.subject, [place.owner for place in finding.places]) == ("libx-0123abcd.so.1", ["two/", "one/"])
 
 
 def test_a_version_that_the_library_lacks(compile_library: Compile, tmp_path: Path) -> None:

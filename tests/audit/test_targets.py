@@ -14,6 +14,8 @@ import pytest
 
 from handmade import make_wheel
 from published import TORCH_020, published
+from tt_conda.audit.audit import audit
+from tt_conda.audit.finding import Severity
 from tt_conda.audit.scene import ROOT, SYSTEM, Scene
 from tt_conda.audit.targets import read_targets, wheel
 from tt_conda.channel.index import publish
@@ -155,7 +157,7 @@ def test_an_environment_names_the_packages_of_conda_and_of_pip(library: Path, pa
     with read_targets([prefix]) as scene:
         assert scene.kind == "installed"
         assert {found.member: found.owner for found in scene} == {
-            "lib/libone.so.1": "p 1.0", f"{SITE}/q/libone.so.1": "q 3", "bin/q": "q 3", f"{SITE}/stray.so": "env",
+            "lib/libone.so.1": "p 1.0", f"{SITE}/q/libone.so.1": "q 3", "bin/q": "q 3", f"{SITE}/stray.so": "env/",
         }  # fmt: skip
 
 
@@ -185,6 +187,18 @@ def test_a_process_is_what_it_has_mapped(library: Path, tmp_path: Path) -> None:
             assert [item.why for item in scene.unreadable if "gone.so" in item.member]
             for found in scene:
                 assert not scene.closure(found).missing
+        process.communicate(b"")
+
+
+def test_a_healthy_process_lacks_nothing() -> None:
+    """What a module needs may have been mapped by another one before."""
+    code = "import bz2, ctypes, lzma, pydantic_core, rattler, sqlite3, ssl, sys; print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with read_targets([], pid=process.pid) as scene:
+            assert {"libssl.so.3", "libffi.so.8"} & {item.library for item in scene}
+            assert [f.message for f in audit(scene, ["TC2", "TC3"]).findings if f.severity is Severity.ERROR] == []
         process.communicate(b"")
 
 

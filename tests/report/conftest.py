@@ -30,7 +30,9 @@ def folders(tmp_path: Path, compile_library: Compile, monkeypatch: pytest.Monkey
     base = compile_library("made/libbase.so.1", "int base;", "-nodefaultlibs", "-Wl,-soname,libbase.so.1")
     gone = compile_library("made/libgone.so.2", "int gone;", "-nodefaultlibs", "-Wl,-soname,libgone.so.2")
     code = "int base, gone; int PyInit__app(void) { return base + gone; }"
-    app = compile_library("made/_app.so", code, "-Wl,--no-as-needed", str(base), str(gone), "-Wl,-rpath,$ORIGIN/libs")
+    app = compile_library(
+        "made/_app.so", code, "-Wl,--no-as-needed", str(base), str(gone), "-Wl,-rpath,$ORIGIN/libs,--as-needed"
+    )
     put = {"core/lib/libbase.so.1": base, "app/libs/libbase-0a1b2c3d.so.1": base, "app/_app.so": app}
     for path, source in put.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +47,8 @@ def folders(tmp_path: Path, compile_library: Compile, monkeypatch: pytest.Monkey
 def verdict(folders: tuple[Path, Path]) -> Verdict:
     """Findings of every severity; one is ignored, one accepted, and the lists hold one entry too many each."""
     scene = read_targets(list(folders))
-    copies = [Place(owner="core", path="lib/libbase.so.1"), Place(owner="app", path="libs/libbase-0a1b2c3d.so.1")]
-    module = [Place(owner="app", path="_app.so")]
+    copies = [Place(owner="core/", path="lib/libbase.so.1"), Place(owner="app/", path="libs/libbase-0a1b2c3d.so.1")]
+    module = [Place(owner="app/", path="_app.so")]
     twice = Finding(
         code="TC001", severity=Severity.WARNING, subject="libbase.so.1", places=copies, bytes=1_200_000,
         message="libbase.so.1 is there twice: core and app <each> bring one.",

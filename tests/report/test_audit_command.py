@@ -51,6 +51,17 @@ def test_exit_codes(run: Run, broken: Path, tmp_path: Path) -> None:
         assert "error" in done.stderr.lower()
 
 
+def test_a_target_of_which_nothing_can_be_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "cut-1.0-py3-none-any.whl").write_bytes(b"PK\3\4 and no more")
+    (tmp_path / "libcut.so").write_bytes(b"\x7fELF\x02\x01")
+    (tmp_path / "good").mkdir()
+    for name in ("cut-1.0-py3-none-any.whl", "libcut.so"):
+        done = run("audit", name, "good")
+        assert (done.returncode, done.stderr) == (2, ""), name
+        assert "TC901" in done.stdout and name in done.stdout
+        assert run("audit", "--compare", "good", name).returncode == 2
+
+
 def test_options_choose_what_counts(run: Run, broken: Path) -> None:
     assert run("audit", broken, "--ignore", "TC9").returncode == 0
     assert run("audit", broken, "--select", "TC1").returncode == 0
@@ -67,6 +78,8 @@ def test_a_file_says_its_form_by_its_ending(run: Run, broken: Path, tmp_path: Pa
     assert "TC901" in (tmp_path / "a.txt").read_text()
     assert json.loads(run("audit", broken, "--format", "json").stdout)["schema"] == 1
     assert run("audit", broken, "--output", "no/such/folder.json").returncode == 2
+    refused = run("audit", broken, "--output", "a.xml")
+    assert refused.returncode == 2 and "--format" in refused.stderr
 
 
 def test_a_baseline_from_day_to_day(run: Run, broken: Path) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.audit.audit import Report
+from published import TORCH_020, TTNN_065, published
+from tt_conda.audit.audit import Report, audit
 from tt_conda.audit.baseline import read_accepted, write_accepted
 from tt_conda.audit.config import load_config
 from tt_conda.audit.finding import Finding, Place, Severity
 from tt_conda.audit.scene import Scene
+from tt_conda.audit.targets import read_targets
 from tt_conda.audit.verdict import check_codes, judge
 from tt_conda.errors import TtCondaError
 
@@ -106,6 +108,36 @@ def test_a_file_that_is_no_baseline_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(TtCondaError, match=r"accepted\.json.*not a list") as error:
         read_accepted(file)
     assert "--write-baseline" in error.value.way_out
+
+
+def test_a_baseline_does_not_depend_on_the_order_of_targets(tmp_path: Path) -> None:
+    pair = [published(TTNN_065), published(TORCH_020)]
+    sides = []
+    for targets in (pair, pair[::-1]):
+        with read_targets(targets) as scene:
+            sides.append({finding.fingerprint: finding.message for finding in audit(scene).findings})
+    assert sides[0].keys() == sides[1].keys() and len(sides[0]) > 20
+
+
+def test_a_baseline_survives_a_folder_s_new_name(tmp_path: Path) -> None:
+    sides = []
+    for name in ("v1", "renamed 2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "libcut.so").write_bytes(b"")
+        with read_targets([tmp_path / name]) as scene:
+            sides.append([finding.fingerprint for finding in audit(scene).findings])
+    assert sides[0] == sides[1] != []
+
+
+def test_an_ignored_path_is_no_pattern_but_for_its_stars(tmp_path: Path) -> None:
+    (tmp_path / "audit.toml").write_text('ignore = [{ code = "tc901", path = "a[1]*.so", reason = "r" }]')
+    report = Report(Scene(), [finding("a[1]x.so"), finding("a1x.so")])
+    verdict = judge(report, load_config(folder=tmp_path))
+    assert [f.subject for f, _ in verdict.ignored] == ["a[1]x.so"]
+
+
+def test_rules_are_chosen_by_codes_names_and_lists() -> None:
+    assert check_codes(["TC2,tc3 , unreadable-file", "TC1"], "--select") == ["TC2", "TC3", "TC901", "TC1"]
 
 
 def test_codes_that_do_not_exist_are_refused() -> None:

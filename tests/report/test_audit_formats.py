@@ -73,7 +73,7 @@ def test_sarif_keeps_its_schema(verdict: Verdict) -> None:
     assert "**Why it matters.**" in help_text
     (first,) = results["TC001"]["locations"]
     assert first["physicalLocation"]["artifactLocation"]["uri"] == "core"
-    assert first["logicalLocations"][0]["fullyQualifiedName"] == "core: lib/libbase.so.1"
+    assert first["logicalLocations"][0]["fullyQualifiedName"] == "core/: lib/libbase.so.1"
     (second,) = results["TC001"]["relatedLocations"]
     assert second["physicalLocation"]["artifactLocation"]["uri"] == "app"
 
@@ -95,7 +95,7 @@ def test_a_comparison_keeps_its_schema(verdict: Verdict, folders: tuple[Path, Pa
     assert data["clean"] and not data["new"] and not data["stay"]
     assert {f["code"] for f in data["gone"]} == {"TC901", "TC001", "TC002"}
     row = next(row for row in data["libraries"] if row["library"] == "libbase.so.1")
-    assert (row["a"]["copies"], row["b"]["copies"], row["b"]["owners"]) == (2, 1, ["core"])
+    assert (row["a"]["copies"], row["b"]["copies"], row["b"]["owners"]) == (2, 1, ["core/"])
 
 
 @pytest.mark.parametrize("name", ["libs/lib\udcff.so", "libs/lib\x1b[31m.so", "libs/</script>.so"])

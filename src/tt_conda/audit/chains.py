@@ -13,6 +13,8 @@ def chains(items: Iterable[Object]) -> list[list[Object]]:
     """Objects of one folder and owner with equal content whose names begin alike, the full name first."""
     found: dict[tuple[str, str, tuple[int, int]], list[Object]] = defaultdict(list)
     for item in items:
+        if item.is_program:
+            continue  # ``prte`` is no version of ``prterun``
         found[item.owner, item.path.rpartition("/")[0], item.identity].append(item)
     result = []
     for group in found.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ class Ignore(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    code: _Text
+    code: Annotated[_Text, StringConstraints(to_upper=True)]
     """One rule's."""
     path: _Text
     """A path as the findings show it, or its end, or what they are about (a soname); ``*`` stands for any text."""
@@ -34,10 +34,10 @@ class Ignore(BaseModel):
 
     def matches(self, finding: Finding) -> bool:
         """Whether it is about a finding: its subject, or one of its places."""
-        names = [finding.subject, *(place.path for place in finding.places)]
         if finding.code != self.code:
             return False
-        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in (self.path, f"*/{self.path}"))
+        pattern = re.compile(r"(?:.*/)?" + ".*".join(map(re.escape, self.path.split("*"))), re.DOTALL)
+        return any(pattern.fullmatch(name) for name in (finding.subject, *(place.path for place in finding.places)))
 
 
 class Config(BaseModel):
@@ -92,6 +92,6 @@ def _explained(file: Path, error: ValidationError) -> tuple[str, str]:
         what = {"extra_forbidden": "is not a key", "missing": "is missing"}.get(each["type"], each["msg"])
         wrong.append(f"{file}: {key}: {what}")
     return "\n".join(wrong), (
-        'The keys are fail-on = "warning" or "error", and '
+        'The keys are fail-on = "note", "warning" or "error", and '
         'ignore = [{ code = "TC…", path = "a path or soname, * for any text", reason = "why" }].'
     )

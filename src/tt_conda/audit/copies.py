@@ -72,7 +72,12 @@ def libraries(objects: Iterable[Object]) -> list[Copies]:
     found: dict[Object, list[Object]] = defaultdict(list)
     for item in items:
         found[top(item)].append(item)
-    return [Copies(first.library, tuple(group)) for first, group in found.items()]
+    return [Copies(_name(group), tuple(group)) for group in found.values()]
+
+
+def _name(group: Iterable[Object]) -> str:
+    """What a group is called, in whatever order its objects come."""
+    return min((item.library for item in group), key=lambda name: (len(name), name))
 
 
 def linked_names(objects: Iterable[Object]) -> frozenset[str]:

@@ -33,7 +33,7 @@ class Place(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     owner: str
-    """The package, wheel or folder that brings it."""
+    """The package or wheel that brings it, with its version; a folder, with a slash behind its name."""
     path: str
     """In the package, wheel or folder."""
 
@@ -63,7 +63,7 @@ class Finding(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """What makes it the same finding tomorrow: rule, subject, owners without versions, paths. 16 hex digits."""
-        places = sorted({f"{p.owner.partition(' ')[0]}:{p.path}" for p in self.places})
+        """What makes it the same finding tomorrow: rule, subject, packages without versions, paths. 16 hex digits."""
+        places = sorted({f"{'' if p.owner.endswith('/') else p.owner.partition(' ')[0]}:{p.path}" for p in self.places})
         text = "\n".join([self.code, self.subject, *places])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

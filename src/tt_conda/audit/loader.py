@@ -161,6 +161,7 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
         system: the machine's cache and folders.
         files: where objects are found.
         host: what the process has loaded already, its program first, which calls dlopen.
+            What else it has opened since (``loaded``) satisfies names, but is in no scope but its own.
             An unreadable dependency counts as missing, as for the linker.
     """
     found = Closure()
@@ -175,7 +176,7 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
             by_name.setdefault(posixpath.basename(item.path), item)  # NEEDED said this name
     found.loaded.append(first)
     queue = deque([first])
-    listed = {first, *host}
+    listed = {first, *(item for item in host if item.how != "loaded")}
     while queue:
         item = queue.popleft()
         for name in item.object.elf.needed:

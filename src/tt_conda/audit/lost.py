@@ -16,7 +16,8 @@ from tt_conda.audit.loader import Loaded, expanded, search_folders
 if TYPE_CHECKING:
     from tt_conda.audit.scene import Object, Scene
 
-Reason = Literal["nowhere", "loaded first", "runpath", "file name"]
+Reason = Literal["nowhere", "elsewhere", "loaded first", "runpath", "file name"]
+"""``elsewhere``: a program needs it, and before a program starts nothing can have been loaded first."""
 
 
 @dataclass(eq=False)
@@ -32,6 +33,15 @@ class Lost:
     """What has the RUNPATH that would find it."""
     roots: list[Object] = field(default_factory=list)
     """What cannot be loaded."""
+
+    @property
+    def search_path(self) -> str:
+        """The entry of a search path of the needer that would find it; empty where nothing has it."""
+        if self.provider is None:
+            return ""
+        folder, here = posixpath.dirname(self.provider.path), posixpath.dirname(self.needer.path)
+        way = posixpath.relpath(folder, here)
+        return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
 
 
 def roots(scene: Scene) -> list[Object]:
@@ -58,14 +68,21 @@ def roots(scene: Scene) -> list[Object]:
 
 def lost_names(scene: Scene) -> list[Lost]:
     """Every name that is not found in the closure of a root, once for each object that needs it."""
-    found: dict[tuple[Object, str], Lost] = {}
+    found: dict[tuple[Object, str, bool], Lost] = {}
     for root in scene.roots:
         for name, item in scene.closure(root).missing:
-            key = item.object, name
+            key = item.object, name, root.is_program
             if key not in found:
                 found[key] = _explain(scene, name, item)
+                if root.is_program and found[key].reason == "loaded first":
+                    found[key].reason = "elsewhere"
             found[key].roots.append(root)
     return list(found.values())
+
+
+def search_paths(found: Iterable[Lost]) -> list[str]:
+    """The entries that would find all of these names, each once."""
+    return list(dict.fromkeys(path for lost in found if (path := lost.search_path)))
 
 
 def _explain(scene: Scene, name: str, item: Loaded) -> Lost:

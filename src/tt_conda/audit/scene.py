@@ -41,7 +41,7 @@ class Object:
     path: str
     """Absolute, with no link in it; below :data:`ROOT` where it is not installed."""
     owner: str
-    """What brings it: ``numpy 2.1.0``, the name of a folder."""
+    """What brings it: ``numpy 2.1.0``; of what no package brings, the folder that was named, ``build/``."""
     member: str
     """The path as people know it: in the wheel, in the package, in the environment."""
     size: int
@@ -146,6 +146,8 @@ class Scene:
     system: System = field(default_factory=this_system)
     others: list[Scene] = field(default_factory=list)
     """Further environments of the same targets: a channel's packages do not all fit into one."""
+    unread: list[str] = field(default_factory=list)
+    """Targets of which nothing could be read."""
     packages: dict[Path, object] = field(default_factory=dict)
     """What was unpacked of each archive, for :mod:`tt_conda.audit.targets` alone."""
     _temporary: tempfile.TemporaryDirectory[str] | None = None

@@ -42,6 +42,8 @@ def undefined_symbols(scene: Scene) -> list[Undefined]:
             continue  # a plugin that is known not to load, and that its opener does without
         for item, names in lacking.items():
             mine = _of_present(item, names, closure, scene) if absent else set(names)
+            if scene.kind == "process" and mine:
+                mine -= frozenset[str]().union(*(other.elf.symbols.defined for other in scene))  # it runs: RTLD_GLOBAL
             if scene.is_for_any_machine:
                 mine -= _of_machine(item, closure, scene)
             if mine:

@@ -78,16 +78,18 @@ def judge(
 
 
 def check_codes(codes: Iterable[str], option: str) -> list[str]:
-    """Codes or beginnings of codes, as ``--select`` takes them, in capitals.
+    """Codes or beginnings of codes in capitals, from what ``--select`` takes: also names, and several with commas.
 
     Raises:
         TtCondaError: no rule's code begins so.
     """
-    found = [code.upper() for code in codes]
-    for code in found:
+    names = {item.rule.name: code for code, item in all_rules().items()}
+    words = [word.strip() for text in codes for word in text.split(",") if word.strip()]
+    found = [names.get(word.lower(), word.upper()) for word in words]
+    for code, word in zip(found, words, strict=True):
         if not any(known.startswith(code) for known in all_rules()):
             raise TtCondaError(
-                f"{option} {code}: no rule's code begins so",
+                f"{option} {word}: no rule is called so, nor does a code begin so",
                 f"Perhaps {' or '.join(nearest(code))}; `tt-conda explain --all` lists the rules.",
             )
     return found

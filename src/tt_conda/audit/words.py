@@ -14,8 +14,8 @@ def listed(names: Iterable[object], limit: int = 5) -> str:
 
 
 def plain_owner(owner: str) -> str:
-    """An owner without its version: the same tomorrow."""
-    return owner.partition(" ")[0]
+    """An owner without its version: the same tomorrow. A folder is called nothing."""
+    return "" if owner.endswith("/") else owner.partition(" ")[0]
 
 
 def verb(subjects: Sized, one: str, many: str) -> str:

@@ -59,8 +59,16 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield RULE.finding(
             group.library,
             f"{group.library} is there {len(kept)} times, {where}.",
-            kept, bytes=superfluous, evidence=_evidence(group, kept),
+            kept, bytes=superfluous, evidence=_evidence(group, kept), remedy=_remedy(kept, owners),
         )  # fmt: skip
+
+
+def _remedy(items: list[Object], owners: list[str]) -> str | None:
+    if len(owners) > 1:
+        return None
+    if all(item.is_program for item in items):
+        return "Keep one of the files; make the others links to it, or scripts that start it."
+    return "Keep one of the files, and give what needs it a search path that leads there."
 
 
 def _alike(one: Object, other: Object, is_linked: bool) -> bool:

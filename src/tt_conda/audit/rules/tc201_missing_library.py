@@ -1,13 +1,17 @@
-"""A library is needed that nothing provides: neither the targets nor, where that is allowed, the machine.
+"""A library is needed that is nowhere where it is looked for, neither in the targets nor, if allowed, on the machine.
 
 **Why it matters.** The dynamic linker loads all that is NEEDED or nothing: `import` and `dlopen` end with
 `cannot open shared object file: No such file or directory`.
 
 **Seen in the wild.** `libtracy` missing beside ttnn's `libtt_metal.so`; Qt plugins in PyQt5 that need parts of Qt which
-are not in the wheel (`libQt53DCore.so.5`).
+are not in the wheel (`libQt53DCore.so.5`). torch's `bin/test_shim`, whose search path is that of torch's build, not
+the one to `lib/` beside it.
 
 **What to do.** Ship the library in the package, or depend on the package that brings it and make the search path lead
 to it. When only some of the packages are audited, name the one that brings it as another target.
+
+A program that needs what lies in a folder which is not searched does not start either. (Of a library or a module that
+is TC203, as something else may have loaded it first.)
 
 **Severity.** An error where a program, a Python module or a library of the environment's `lib/` does not load; a
 warning for what is only opened by name, as plugins are: who opens it usually does without. Of wheels and packages that
@@ -15,8 +19,8 @@ are not installed, it is an error where the name has auditwheel's hash, as then 
 for a library that a package is known to bring which is not among the targets; else a warning: what this machine has
 does not count, only what every machine may be relied on to have.
 
-**False alarms.** Code that loads a library of this name by its path before, from a place outside of the targets. Of a
-wheel that is audited alone, what its dependencies bring.
+**False alarms.** A program that a wrapper starts with LD_LIBRARY_PATH. Code that loads a library of this name by its
+path before, from a place outside of the targets. Of a wheel that is audited alone, what its dependencies bring.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tt_conda.audit.finding import Certainty, Finding, Severity
-from tt_conda.audit.lost import Lost
+from tt_conda.audit.lost import Lost, search_paths
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
@@ -53,6 +57,35 @@ def check(scene: Scene) -> Iterator[Finding]:
         groups.setdefault((_severity(scene, name, found), blocked), {})[name] = found
     for (severity, _), names in groups.items():
         yield _finding(scene, severity, names)
+    yield from _not_searched(scene)
+
+
+def _not_searched(scene: Scene) -> Iterator[Finding]:
+    """Programs whose libraries are there, in folders in which they do not look; those that lack the same are one."""
+    programs: dict[Object, list[Lost]] = {}
+    for lost in scene.lost:
+        if lost.reason == "elsewhere":
+            for root in lost.roots:
+                programs.setdefault(root, []).append(lost)
+    groups: dict[frozenset[Lost], list[Object]] = {}
+    for root, found in programs.items():
+        groups.setdefault(frozenset(found), []).append(root)
+    for group, roots in groups.items():
+        found = sorted(group, key=lambda lost: lost.name)
+        names = list(dict.fromkeys(lost.name for lost in found))
+        needers = list(dict.fromkeys(lost.needer for lost in found))
+        folders = sorted({lost.provider.member.rpartition("/")[0] or "." for lost in found if lost.provider})
+        yield RULE.finding(
+            names[0],
+            f"{listed(names)}, which {listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')}, "
+            f"{verb(names, 'is', 'are')} in {listed(folders)}, where it does not look: "
+            f"{listed((item.name for item in roots), 3)} {verb(roots, 'does', 'do')} not start.",
+            [*needers, *(root for root in roots if root not in needers)],
+            remedy=f"Give {listed((item.name for item in needers), 3)} the search path: "
+            f"patchelf --set-rpath '{':'.join(search_paths(found))}'.",
+            evidence=[f"{lost.needer.member} needs {lost.name}, which is {lost.provider.member}" for lost in found
+                      if lost.provider],
+        )  # fmt: skip
 
 
 def _finding(scene: Scene, severity: Severity, found: dict[str, list[Lost]]) -> Finding:

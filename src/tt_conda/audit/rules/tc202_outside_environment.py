@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.scene import SYSTEM, Object, Scene
 from tt_conda.audit.words import listed, plain_owner
 
 RULE = Rule(
@@ -51,7 +51,9 @@ def check(scene: Scene) -> Iterator[Finding]:
                 and not scene.is_inside(used.object.path)
                 and scene.is_inside(needer.object.path)
             ):
-                found.setdefault(needer.object.owner, {}).setdefault(name, {})[needer.object] = used.path
+                owner = needer.object.owner
+                who = needer.object.name if owner == SYSTEM else owner
+                found.setdefault(who, {}).setdefault(name, {})[needer.object] = used.path
     for owner, names in found.items():
         needers = list(dict.fromkeys(item for each in names.values() for item in each))
         why = "packages bring all but the C library" if scene.is_conda else "the manylinux policies do not list them"

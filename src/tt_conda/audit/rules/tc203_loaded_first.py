@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tt_conda.audit.finding import Finding, Severity
-from tt_conda.audit.lost import Lost
+from tt_conda.audit.lost import Lost, search_paths
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.words import listed, plain_owner, verb
@@ -46,6 +46,9 @@ def check(scene: Scene) -> Iterator[Finding]:
             f"{listed(names)}, which {'it' if owner == provider else provider} has in a folder that is not searched: "
             f"loading works only after something else has loaded {verb(names, 'it', 'them')}.",
             needers,
+            remedy=f"Give {verb(needers, 'it', 'them')} a search path that leads there: "
+            f"patchelf --set-rpath '{':'.join(search_paths(found))}'."
+            if len({lost.needer.path.rpartition('/')[0] for lost in found}) == 1 else None,
             evidence=[f"{lost.needer.member} needs {lost.name}, which is {lost.provider.member}" for lost in found
                       if lost.provider],
         )  # fmt: skip

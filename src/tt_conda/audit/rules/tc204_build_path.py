@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.lost import Lost, search_paths
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed
@@ -36,6 +37,9 @@ def check(scene: Scene) -> Iterator[Finding]:
         for tag, path in (("RUNPATH", item.elf.runpath), ("RPATH", item.elf.rpath)):
             if path is not None and not (tag == "RPATH" and item.elf.runpath is not None):
                 groups.setdefault((item.owner, tag, path), []).append(item)
+    lost: dict[Object, list[Lost]] = {}
+    for each in scene.lost:
+        lost.setdefault(each.needer, []).append(each)
     for (_, tag, path), items in groups.items():
         absolute, relative = [], []
         for entry in path.split(":") if path else []:
@@ -47,6 +51,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         if not absolute and not relative:
             continue
         kept = [entry for entry in path.split(":") if entry not in absolute and entry not in relative]
+        kept += [entry for item in items for entry in search_paths(lost.get(item, ())) if entry not in kept]
+        kept = list(dict.fromkeys(kept))
         said = []
         if absolute:
             said.append(f"{listed(absolute)}, {'a folder' if len(absolute) == 1 else 'folders'} of the build machine")

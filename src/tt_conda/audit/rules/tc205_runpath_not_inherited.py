@@ -10,6 +10,8 @@ finding the dependencies of its dependencies.
 **What to do.** Give the library that needs it a search path of its own (`$ORIGIN`): that is right with both tags. Or
 link with `-Wl,--disable-new-dtags`.
 
+**Severity.** An error where a program does not start because of it: before that, nothing can have loaded the library.
+
 **False alarms.** Something opens the missed library before, by its path; see TC203.
 """
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tt_conda.audit.finding import Finding, Severity
-from tt_conda.audit.lost import Lost
+from tt_conda.audit.lost import Lost, search_paths
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
@@ -46,6 +48,9 @@ def check(scene: Scene) -> Iterator[Finding]:
             f"{listed((item.name for item in blocked), 3)} "
             f"{verb(blocked, 'does', 'do')} not load by itself.",
             [needer, via],
+            severity=Severity.ERROR if any(item.is_program for item in blocked) else None,
+            remedy=f"Give {needer.name} a search path of its own: "
+            f"patchelf --set-rpath '{':'.join(search_paths(found))}'.",
             evidence=[f"RUNPATH {via.elf.runpath} of {via.member}",
                       *(f"{lost.name} is {lost.provider.member}" for lost in found if lost.provider)],
         )  # fmt: skip

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.chains import without_chains
 from tt_conda.audit.demangle import demangle, namespace_of
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
+from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.undefined import Undefined
 from tt_conda.audit.words import listed, verb
 
@@ -47,22 +48,33 @@ def check(scene: Scene) -> Iterator[Finding]:
             yield _finding(scene, each, namespace, names)
 
 
+def _who_has(scene: Scene, each: Undefined, names: list[str]) -> Object | None:
+    """The object that has all of these symbols, although nothing brings it in; a library before a module."""
+    wanted = frozenset(names)
+    there = (item for item in scene if item is not each.item and scene.substitute(item.soname) in (None, item))
+    others = [item for item in there if wanted <= item.elf.symbols.defined]
+    return min(without_chains(others), key=lambda item: (item.is_module, item.is_program, item.path), default=None)
+
+
 def _finding(scene: Scene, each: Undefined, namespace: str, names: list[str]) -> Finding:
     item = each.item
+    elsewhere = _who_has(scene, each, names)
     readable = [demangle(name) for name in names]
     severity, certainty = Severity.ERROR, Certainty.CERTAIN
     if not any(root.is_program or root.is_python_module or item in scene.needed for root in each.roots):
         # A plugin, or a library that is only opened by name: its opener may have the symbols.
-        elsewhere = any(names[0] in other.elf.symbols.defined for other in scene if other is not item)
         severity = Severity.NOTE if elsewhere else Severity.WARNING
         certainty = Certainty.POSSIBLE if elsewhere else Certainty.LIKELY
     whose = f" of {namespace}::" if namespace else ""
+    that = f"no library that it needs has; {elsewhere.name} has {verb(names, 'it', 'them')}" if elsewhere else None
     return RULE.finding(
         readable[0] if len(names) == 1 else namespace or names[0],
-        f"{item.name} needs {readable[0]}, which nothing provides."
+        f"{item.name} needs {readable[0]}, which {that or 'nothing provides'}."
         if len(names) == 1
-        else f"{item.name} needs {len(names)} symbols{whose} that nothing provides: {listed(readable, 2)}.",
-        [item],
+        else f"{item.name} needs {len(names)} symbols{whose} that {that or 'nothing provides'}: {listed(readable, 2)}.",
+        [item, *([elsewhere] if elsewhere else [])],
+        remedy=f"Link {item.name} to {elsewhere.soname}, or have it opened first with RTLD_GLOBAL."
+        if elsewhere else None,
         severity=severity,
         certainty=certainty,
         evidence=[*(f"{name}  {text}" if text != name else name for name, text in zip(names, readable, strict=True)),

@@ -55,7 +55,10 @@ def read_targets(
     try:
         for target in targets:
             scene.targets.append(str(target))
+            before = len(scene.objects), len(scene.unreadable)
             _read(scene, target, root, python, others)
+            if len(scene.objects) == before[0] and len(scene.unreadable) > before[1] and target.is_file():
+                scene.unread.append(str(target))
     except BaseException:
         scene.close()
         raise

@@ -57,7 +57,7 @@ def read_into(scene: Scene, folder: Path) -> None:
         if program.exists():
             scene.program = str(program)
     owner_of = owners(Path(top))
-    default = Path(top).name
+    default = f"{Path(top).name}/"  # no package: a folder may be called otherwise tomorrow
     for base, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if name not in _CACHES)
         for name in sorted(names):
@@ -71,7 +71,7 @@ def read_file_into(scene: Scene, file: Path) -> None:
     """Read one object into a scene."""
     path = os.path.realpath(file)
     scene.folders.append(str(Path(path).parent))
-    _read(scene, path, file.name, file.name, str(Path(path).parent))
+    _read(scene, path, f"{Path(path).parent.name}/", file.name, str(Path(path).parent))
 
 
 def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:

@@ -74,10 +74,20 @@ def report_comparison(
 
 
 def form_of(form: str | None, output: Path | None) -> Format:
-    """The form that was asked for, else what the file's ending says, else a table."""
+    """The form that was asked for, else what the file's ending says, else a table.
+
+    Raises:
+        TtCondaError: the ending says nothing.
+    """
     endings: dict[str, Format] = {".json": "json", ".sarif": "sarif", ".html": "html", ".htm": "html"}
     named: dict[str | None, Format] = {"table": "table", "json": "json", "sarif": "sarif", "html": "html"}
-    return named.get(form) or endings.get(output.suffix if output else "", "table")
+    ending = output.suffix.lower() if output else ""
+    if form is None and ending not in {*endings, "", ".txt", ".log"}:
+        raise TtCondaError(
+            f"{output}: no form of an audit ends in {ending}",
+            "Call it .json, .sarif, .html or .txt, or say --format.",
+        )
+    return named.get(form) or endings.get(ending, "table")
 
 
 def console_for(output: Path | None = None) -> Console:

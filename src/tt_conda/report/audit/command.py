@@ -42,8 +42,8 @@ class Asked:
     """Where a channel's packages may take their dependencies from."""
 
 
-def run(asked: Asked) -> bool:
-    """Audit, report, and return whether all is clean.
+def run(asked: Asked) -> int:
+    """Audit, report, and return the exit code: 0 clean, 1 findings, 2 a target of which nothing could be read.
 
     Raises:
         TtCondaError: something could not be read or written, or the arguments do not go together.
@@ -57,16 +57,23 @@ def run(asked: Asked) -> bool:
             if asked.write_baseline:
                 raise TtCondaError("--compare writes no baseline file", "Audit one state with --write-baseline.")
             first, second = (_judged(asked, targets_of(side), scenes) for side in asked.compare)
-            return report_comparison(first, second, form, asked.output, verbose=asked.verbose)
+            clean = report_comparison(first, second, form, asked.output, verbose=asked.verbose)
+            return _exit_code(clean, first.scene, second.scene)
         verdict = _judged(asked, asked.targets, scenes)
         if asked.write_baseline:
             number = write_accepted(asked.write_baseline, [*verdict.findings, *verdict.accepted])
             console.print(f"{asked.write_baseline}: {count(number, 'accepted finding')}", markup=False)
-            return True
+            return _exit_code(True, verdict.scene)
         report(verdict, form, asked.output, verbose=asked.verbose)
         if asked.output:
             console.print(f"{asked.output}: {count(len(verdict.findings), 'finding')}", markup=False)
-        return verdict.is_clean
+        return _exit_code(verdict.is_clean, verdict.scene)
+
+
+def _exit_code(clean: bool, *scenes: Scene) -> int:
+    if any(scene.unread for scene in scenes):
+        return 2
+    return 0 if clean else 1
 
 
 def _judged(asked: Asked, targets: Sequence[Path], scenes: ExitStack) -> Verdict:

@@ -138,9 +138,9 @@ class Document(Part):
 
 
 def to_json(data: BaseModel) -> str:
-    """A model as JSON text, with a line end; bytes that are no UTF-8 (in file names) become escapes."""
+    """A model as JSON text, with a line end; bytes that are no UTF-8 (in file names) become U+FFFD."""
     text = json.dumps(_plain(data.model_dump(by_alias=True)), indent=2, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n"
 
 
 def document(verdict: Verdict) -> Document:
@@ -220,6 +220,7 @@ def _files(scenes: list[Scene]) -> tuple[list[File], dict[Object, int]]:
     order.update(dict.fromkeys(sorted(outside, key=lambda item: (item.soname, item.path))))
     ids = {item: number for number, item in enumerate(order)}
     system = frozenset[str]().union(*(scene.from_machine for scene in scenes))
+    anywhere = all(scene.is_for_any_machine for scene in scenes)  # then nothing of this machine's paths matters
     files = []
     for item, number in ids.items():
         needs = [
@@ -231,7 +232,8 @@ def _files(scenes: list[Scene]) -> tuple[list[File], dict[Object, int]]:
             "program" if item.is_program else "module" if item.is_module else "library"
         )
         files.append(
-            File(id=number, owner=item.owner if item in inside else SYSTEM, path=item.member, soname=item.elf.soname,
+            File(id=number, owner=item.owner if item in inside else SYSTEM,
+                 path=item.name if anywhere and item not in inside else item.member, soname=item.elf.soname,
                  library=item.library, kind=kind, inside=item in inside, size=item.size, needed=needs)
         )  # fmt: skip
     return files, ids

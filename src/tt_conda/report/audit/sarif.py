@@ -90,10 +90,10 @@ def _location(data: Document, owner: str, path: str) -> dict[str, Any]:
 
 def _target(data: Document, owner: str) -> str:
     """The target that brings what an owner has: its archive is called after it; else the first one."""
-    words = [word.replace("-", "_").lower() for word in owner.split(" ")]
+    words = [word.replace("-", "_").lower() for word in owner.rstrip("/").split(" ")]
     for target in data.targets:
         name = target.replace("\\", "/").rstrip("/").rpartition("/")[2].replace("-", "_").lower()
-        if name.startswith("_".join(words)) or name == owner.lower():
+        if name.startswith("_".join(words)) or name == owner.rstrip("/").lower():
             return target
     return data.targets[0] if data.targets else owner
 

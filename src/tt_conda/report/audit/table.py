@@ -107,7 +107,7 @@ def print_table(console: Console, table: Table) -> None:
 
 def _decisions(data: Document, console: Console) -> None:
     if data.ignored:
-        console.print(f"{count(len(data.ignored), 'finding')} ignored by configuration", style="dim")
+        console.print(f"{count(len(data.ignored), 'finding')} ignored", style="dim")
     if data.accepted:
         console.print(f"{count(len(data.accepted), 'finding')} accepted by the baseline file", style="dim")
     for item in data.unused:
@@ -126,7 +126,11 @@ def _sum(data: Document, hidden: int, console: Console) -> None:
     looked = f"{count(sizes.objects, 'shared object')}, {megabytes(sizes.shipped)}"
     if copied := sizes.shipped - sizes.once:
         looked += f", of which {megabytes(copied)} are copies"
+    if data.once:
+        looked += "; judged as if each were there once (--once)"
     print_indented(console, Text(looked))
+    if not sizes.objects and not data.findings:
+        print_indented(console, Text("nothing in it is a program or a shared object for Linux", "yellow"))
     parts = [
         (count(number, severity.value), COLORS[severity])
         for severity, number in zip(Severity, (summary.errors, summary.warnings, summary.notes), strict=True)
