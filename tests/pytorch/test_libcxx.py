@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tt_conda.audit.audit import audit
+from tt_conda.audit.finding import Severity
+from tt_conda.audit.targets import read_targets
 from tt_conda.channel import environment
 from tt_conda.elf.read import read
 from tt_conda.errors import TtCondaError
@@ -75,6 +78,9 @@ def test_the_same_extension_with_libstdcxx_cannot_be_loaded(libcxx: Path, call: 
         libcxx, "bash", "-c", f"$CXX -shared -fPIC -std=c++17 $CXXFLAGS -I {libcxx}/include {HERE}/ttnn_device/*.cpp"
         f" -L {libcxx}/lib -Wl,-rpath,{libcxx}/lib -ltorch -ltorch_cpu -lc10 -Wl,--allow-shlib-undefined -o {library}",
     )  # fmt: skip
+    with read_targets([libcxx, library]) as scene:
+        said = [f.message for f in audit(scene, ["TC302"]).findings]
+    assert any(f"{library.name} was compiled with libstdc++ (std::__cxx11)" in text for text in said), said
     done = call(libcxx, "python", HERE / "ttnn_device/use.py", library, check=False)
     assert done.returncode != 0 and "undefined symbol" in done.stderr and "__cxx11" in done.stderr
 
@@ -100,6 +106,12 @@ except RuntimeError as error:
 def test_inductor_compiles_with_it(libcxx: Path, call: Call) -> None:
     code = "import torch; f = torch.compile(lambda x: (x.sin() + 1).sum()); print(f(torch.zeros(5000)).item())"
     assert call(libcxx, "python", "-c", code).stdout.split() == ["5000.0"]
+
+
+def test_the_audit_of_the_environment_is_clean(prefix: Path) -> None:
+    with read_targets([prefix]) as scene:
+        found = audit(scene).findings
+    assert [f"{f.code} {f.message}" for f in found if f.severity is not Severity.NOTE] == []
 
 
 def test_what_does_not_fit_is_not_installed(channels: list[str | Path], environment_with: Environment) -> None:
