@@ -64,6 +64,19 @@ description = "Is killed"
 cmd = "echo never"
 depends-on = ["fails"]
 description = "Never comes"
+[feature.f.tasks.makes]
+cmd = "echo making; cat in/* > made"
+inputs = ["in/**"]
+outputs = ["made"]
+description = "Makes a file of others"
+[feature.g.tasks.uses]
+cmd = "cat made"
+depends-on = [{ task = "makes", environment = "f" }]
+description = "Uses it"
+[tasks.says]
+args = [{ arg = "what", default = "nothing" }]
+cmd = "echo {{ what }}, {{what}}"
+description = "Says it twice"
 """
     )
     return root
@@ -128,6 +141,33 @@ def test_any_command_in_the_environment_of_the_tasks(run: Run, tmp_path: Path) -
     done = run("exec", "no-such-command")
     assert done.returncode == 127 and "no-such-command" in done.stderr and "Traceback" not in done.stderr
     assert run("exec").returncode == 2
+
+
+def test_what_has_not_changed_is_not_made_again(run: Run, checkout: Path) -> None:
+    (checkout / "in").mkdir()
+    (checkout / "in/a").write_text("a\n")
+    assert run("uses").stdout == "making\na\n"
+    done = run("uses")
+    assert done.stdout == "a\n" and "makes: nothing has changed" in done.stderr
+    for change in (
+        lambda: (checkout / "in/b").write_text("b\n"),
+        lambda: (checkout / "in/b").unlink(),
+        lambda: (checkout / "made").unlink(),
+        lambda: (checkout / "made").write_text("damaged"),
+    ):
+        change()
+        assert run("uses").stdout.startswith("making\na\n")
+        assert "making" not in run("uses").stdout
+    assert run("uses", TT_CONDA_EXTRA_CHANNEL="x").stdout.startswith("making"), "it may make something else now"
+    (checkout / "in/a").unlink()
+    assert run("makes").returncode != 0
+    (checkout / "in/a").write_text("a\n")
+    assert run("makes").stdout == "making\n", "what has failed is tried again"
+
+
+def test_arguments_fill_what_a_task_names(run: Run) -> None:
+    assert run("says").stdout == "nothing, nothing\n"
+    assert run("says", "a  $HOME", "more").stdout == "a  $HOME, a  $HOME more\n"
 
 
 def test_arguments_are_for_a_task_of_one_program(run: Run) -> None:
@@ -224,13 +264,6 @@ def test_checkouts_of_one_content_share_a_virtual_environment(run: Run, checkout
 def test_linters_are_bounded(tasks: ModuleType) -> None:
     extra = tasks.tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
     assert all("<" in requirement for requirement in extra if requirement.startswith(("mypy", "ruff")))
-
-
-def test_the_tasks_of_this_project(tasks: ModuleType) -> None:
-    manifest = tasks.tomllib.loads((PROJECT / "pixi.toml").read_text())
-    assert tasks.order(manifest["tasks"], "test") == ["packages", "build", "test"]
-    assert {"build", "test", "lint"} <= set(manifest["tasks"])
-    assert all(task["description"] for task in manifest["tasks"].values())
 
 
 def _path_with(folder: Path) -> str:

@@ -204,16 +204,3 @@ def test_tt_conda_s_recipe_says_what_pyproject_says(outputs: list[Output], pypro
     (entry,) = pyproject["scripts"].items()
     points = output.rendered.recipe.build.to_dict()["python"]["entry_points"]
     assert [re.sub(" ", "", str(point)) for point in points] == ["=".join(entry)], points
-
-
-def test_pixi_s_manifest_covers_pyproject(pyproject: dict[str, Any]) -> None:
-    manifest = tomllib.loads((PROJECT / "pixi.toml").read_text())
-    pixi = manifest["dependencies"] | manifest["pypi-dependencies"]
-    wanted = {
-        **_conda_specs(pyproject["dependencies"]),
-        **{Requirement(t).name: Requirement(t).specifier for t in pyproject["optional-dependencies"]["dev"]},
-    }
-    for name, specifier in wanted.items():
-        assert name in pixi, name
-        assert SpecifierSet("" if pixi[name] == "*" else pixi[name]) == specifier, name
-    assert pixi["python"] == pyproject["requires-python"]

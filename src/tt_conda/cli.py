@@ -143,6 +143,9 @@ def install(
     specs: _Specs = None,
     channel: _Channels = None,
     frozen: Annotated[Path | None, typer.Option(metavar="LOCK", help="Install exactly this lock file.")] = None,
+    locked_environment: Annotated[
+        str, typer.Option("--environment", "-e", help="Which one of --frozen's.")
+    ] = "default",
 ) -> None:
     """Install packages into an environment.
 
@@ -154,28 +157,50 @@ def install(
     """
     from tt_conda.channel import environment
 
-    records = environment.install(specs or [], prefix, _channels(channel) if not frozen or channel else [], frozen)
+    where = _channels(channel) if not frozen or channel else []
+    records = environment.install(specs or [], prefix, where, frozen, locked_environment)
     typer.echo(f"{prefix}: {len(records)} packages")
+
+
+_Manifest = Annotated[Path | None, typer.Option(help="The workspace; else the nearest pixi.toml upwards.")]
 
 
 @app.command()
 def lock(
     specs: _Specs = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The lock file.")] = Path("tt-conda.lock"),
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The lock file.")] = None,
+    environments: Annotated[
+        list[str] | None, typer.Option("--environment", "-e", help="Of pixi.toml; may be given again.")
+    ] = None,
+    manifest: _Manifest = None,
     channel: _Channels = None,
 ) -> None:
     """Solve, and write every package with its sha256 to a lock file (the format of pixi.lock).
 
-    Example:
+    Without packages: all environments of the workspace, or those that are named, into the tt-conda.lock beside it.
+
+    Examples:
 
       tt-conda lock ttnn 'python 3.12.*' --output ttnn.lock
+
+      tt-conda lock --environment dev
     """
+    from tt_conda import settings
     from tt_conda.channel import environment, lockfile
+    from tt_conda.workspace import make
+    from tt_conda.workspace import manifest as manifests
 
     channels = _channels(channel)
-    records = environment.solve(specs or [], channels)
-    lockfile.write_lock(output, records, specs or [], channels)
-    typer.echo(f"{output}: {len(records)} packages")
+    if specs:
+        file = output or Path("tt-conda.lock")
+        records = environment.solve(specs, channels)
+        lockfile.write_lock(file, records, specs, channels)
+        typer.echo(f"{file}: {len(records)} packages")
+        return
+    workspace = manifests.read(manifest or settings.workspace_file())
+    file = output or workspace.environment(workspace.names[0]).lock
+    for name, records in make.lock(workspace, environments or [], channels, file).items():
+        typer.echo(f"{file}: {name}: {len(records)} packages")
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -195,16 +220,54 @@ def run(
 
 
 @app.command("shell")
-def shell_(prefix: _Prefix) -> None:
-    """Start your shell in an activated environment.
+def shell_(
+    name: Annotated[str | None, typer.Argument(metavar="[ENVIRONMENT]", help="Of pixi.toml, e.g. dev.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Instead of a shell.")] = None,
+    prefix: Annotated[
+        Path | None, typer.Option("--prefix", "-p", help="Folder of the environment; else .tt-conda/envs/NAME.")
+    ] = None,
+    editable: Annotated[
+        list[Path] | None, typer.Option(help="A checkout that is installed for editing; may be given again.")
+    ] = None,
+    line: Annotated[str | None, typer.Option("--command", help="Instead of a shell: a line for bash.")] = None,
+    locked: Annotated[bool, typer.Option("--locked", help="As in tt-conda.lock, which must fit pixi.toml.")] = False,
+    frozen: Annotated[bool, typer.Option("--frozen", help="As in tt-conda.lock, whatever pixi.toml says.")] = False,
+    manifest: _Manifest = None,
+    channel: _Channels = None,
+) -> None:
+    """Start your shell, or run a command, in an environment: one of pixi.toml, made first, or one that is there.
 
-    Example:
+    What fits is taken from tt-conda.lock, where there is one.
+
+    Examples:
+
+      tt-conda shell dev
+
+      tt-conda shell dev --editable ../pytorch2.0_ttnn
+
+      tt-conda shell dev --locked -- pytest tests
 
       tt-conda shell --prefix env
     """
+    from tt_conda import settings
     from tt_conda.channel import shell
+    from tt_conda.workspace import make
+    from tt_conda.workspace import manifest as manifests
 
-    raise typer.Exit(shell.shell(prefix))
+    if locked and frozen:
+        raise TtCondaError("--locked and --frozen exclude each other", "Take one of them.")
+    if name:
+        environment = manifests.read(manifest or settings.workspace_file()).environment(name)
+        prefix = prefix or environment.prefix
+        mode: make.Mode = "locked" if locked else "frozen" if frozen else ""
+        make.make(environment, prefix, _channels(channel), mode=mode, editable=editable or [])
+    elif prefix is None:
+        known = manifests.read(manifest or settings.workspace_file()).names
+        raise TtCondaError("no environment was named", f"Name one of {', '.join(known)}, or a folder with --prefix.")
+    elif editable or locked or frozen:
+        raise TtCondaError("--editable, --locked and --frozen are for an environment of pixi.toml", "Name it.")
+    command = ["bash", "-c", line, "bash", *(words or [])] if line else words
+    raise typer.Exit(shell.run(prefix, command) if command else shell.shell(prefix))
 
 
 @app.command()

@@ -26,6 +26,13 @@ def project_dir() -> Path:
     return here
 
 
+def workspace_file() -> Path:
+    """The workspace's ``pixi.toml``: that of ``$TT_CONDA_PROJECT``, else the nearest one upwards."""
+    here = Path.cwd().resolve()
+    folders = [project_dir()] if os.environ.get("TT_CONDA_PROJECT") else [here, *here.parents]
+    return next((file for folder in folders if (file := folder / "pixi.toml").is_file()), here / "pixi.toml")
+
+
 def output_dir() -> Path:
     """Where built packages go: ``output/`` of the project."""
     return project_dir() / "output"

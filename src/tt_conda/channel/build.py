@@ -44,6 +44,9 @@ _FULL = 200_000
 _TOOL = ("carve", "elf", "inputs", "providers.py", "providers.toml", "errors.py", "cli.py")
 """The parts of tt-conda that recipes run: when they change, what was carved with them is built again."""
 
+_PIXIS = ("pixi.toml", "variants.yaml")
+"""What pixi's backend reads in a recipe's folder; the axes count as far as a package has them."""
+
 
 @dataclass
 class Built:
@@ -176,7 +179,7 @@ class Builder:
             "compression": COMPRESSION,
             "stem": output.stem,
             "axes": sorted(output.axes.items()),
-            "recipe": _digest([output.recipe.parent]),
+            "recipe": _digest([output.recipe.parent], without=_PIXIS),
             "made against": self._made_against(output),
             "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != "tt-conda"),
         }
@@ -461,13 +464,13 @@ def _closure(outputs: Sequence[Output], names: Collection[str]) -> list[Output]:
     return [output for output in outputs if output.name in found]
 
 
-def _digest(paths: Iterable[Path]) -> str:
-    """Hash names and contents of files and folders; what is generated does not count."""
+def _digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:
+    """Hash names and contents of files and folders; what is generated does not count, nor files called ``without``."""
     digest = hashlib.sha256()
     for root in paths:
         files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
         for file in files:
-            if "__pycache__" not in file.parts and file.is_file():
+            if "__pycache__" not in file.parts and file.name not in without and file.is_file():
                 name = file.relative_to(root) if root.is_dir() else file.name
                 digest.update(f"{name}\0".encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())

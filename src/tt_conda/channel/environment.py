@@ -27,26 +27,30 @@ __all__ = ["install", "run", "shell", "solve"]
 
 
 def solve(
-    specs: Sequence[str], channels: Sequence[str | Path], locked: Sequence[RepoDataRecord] | None = None
+    specs: Sequence[str],
+    channels: Sequence[str | Path],
+    locked: Sequence[RepoDataRecord] | None = None,
+    constraints: Sequence[str] = (),
 ) -> list[RepoDataRecord]:
     """The packages that satisfy ``specs`` on this machine, in order of installation; ``locked`` are preferred.
 
-    Channels come in order of priority (strict). Raises TtCondaError with the solver's own explanation.
+    A package that one of ``constraints`` names satisfies it, if it comes at all. Channels come in order of priority
+    (strict). Raises TtCondaError with the solver's own explanation.
     """
     urls = [channel_url(channel) for channel in channels]
-    _parsed(specs)
+    _parsed([*specs, *constraints])
     fresh = {url: SourceConfig(cache_action="no-cache") for url in urls if url.startswith("file:")}
     gateway = Gateway(cache_dir=cache_dir() / "repodata", per_channel_config=fresh)
     try:
         solution = asyncio.run(rattler.solve(
             urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(),
-            locked_packages=_still_there(locked or ()),
+            locked_packages=_still_there(locked or ()), constraints=list(constraints) or None,
         ))  # fmt: skip
         order = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(solution))]
         return sorted(solution, key=lambda record: order.index(record.name.normalized))
     except SolverError as error:
         raise TtCondaError(
-            f"{', '.join(specs)} cannot be installed here.\n{str(error).strip()}",
+            f"{', '.join([*specs, *constraints])} cannot be installed here.\n{str(error).strip()}",
             f"Searched: {', '.join(urls)}. Loosen a version, build what is missing (`tt-conda build`), or add a"
             " --channel.",
         ) from error
@@ -71,16 +75,21 @@ def solve_present(
 
 
 def install(
-    specs: Sequence[str], prefix: Path, channels: Sequence[str | Path], frozen: Path | None = None
+    specs: Sequence[str],
+    prefix: Path,
+    channels: Sequence[str | Path],
+    frozen: Path | None = None,
+    environment: str = lockfile.DEFAULT,
 ) -> list[RepoDataRecord]:
     """Add ``specs`` to the environment in ``prefix`` (made if it is not there); all packages that it then holds.
 
     What was asked for before stays asked for; packages that need not change do not. ``frozen`` installs exactly
-    that lock file instead and refuses where ``specs`` are not in it; ``channels`` then say where its packages are.
+    an ``environment`` of that lock file instead and refuses where ``specs`` are not in it; ``channels`` then say where
+    its packages are.
     """
     prefix = prefix.expanduser().absolute()
     if frozen is not None:
-        return lockfile.install_frozen(frozen, prefix, channels, specs)
+        return lockfile.install_frozen(frozen, prefix, channels, specs, environment)
     if not specs:
         raise TtCondaError("There is nothing to install.", "Name a package, or give a lock file with --frozen.")
     new = _parsed(specs)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rattler import (
@@ -32,20 +33,42 @@ _UPWARDS = 3
 """A channel at most this many folders above the lock file is near it."""
 
 
+DEFAULT = "default"
+"""The environment that a lock file has where no other is named."""
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What a lock file holds of one environment."""
+
+    records: Sequence[RepoDataRecord]
+    specs: Sequence[str]
+    """What it was solved for."""
+
+
 def write_lock(
     path: Path, records: Sequence[RepoDataRecord], specs: Sequence[str], channels: Sequence[str | Path]
 ) -> None:
+    """Write ``path`` for one environment; see :func:`write_locks`."""
+    write_locks(path, {DEFAULT: Locked(records, specs)}, channels)
+
+
+def write_locks(path: Path, environments: Mapping[str, Locked], channels: Sequence[str | Path]) -> None:
     """Write ``path``: every record with its location, sha256, md5 and size (bytes), for this platform.
 
-    ``specs`` are kept in comments. Raises TtCondaError for a record without sha256.
+    What they are for is kept in comments. Raises TtCondaError for a record without sha256.
     """
+    records = [record for locked in environments.values() for record in locked.records]
     if bare := [record.file_name for record in records if not record.sha256]:
         raise TtCondaError(f"Channel without sha256 for {', '.join(bare)}.", "Index it with `tt-conda build`.")
     platform = LockPlatform(str(Subdir.current()))
     lock = LockFile([platform])
-    lock.set_channels("default", [LockChannel(channel_url(channel)) for channel in channels])
-    for record in records:
-        lock.add_conda_package("default", platform, record)
+    head = "# Written by `tt-conda lock`; for:\n"
+    for name, locked in environments.items():
+        lock.set_channels(name, [LockChannel(channel_url(channel)) for channel in channels])
+        for record in locked.records:
+            lock.add_conda_package(name, platform, record)
+        head += f"# {name}:\n" + "".join(f"#   {spec}\n" for spec in locked.specs)
     path = path.absolute()
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -57,7 +80,7 @@ def write_lock(
             near = near if near.startswith("..") else f"./{near}"
             if near.count("..") <= _UPWARDS:
                 text = re.sub(rf"^(\s*- conda: ){re.escape(str(folder))}/", rf"\g<1>{near}/", text, flags=re.M)
-        partial.write_text("# Written by `tt-conda lock`; for:\n" + "".join(f"#   {s}\n" for s in specs) + text)
+        partial.write_text(head + text)
         partial.replace(path)
     except OSError as error:
         raise TtCondaError(f"{path} cannot be written: {error}", "Choose another place.") from error
@@ -65,20 +88,22 @@ def write_lock(
         partial.unlink(missing_ok=True)
 
 
-def read_lock(path: Path, channels: Sequence[str | Path] = ()) -> list[RepoDataRecord]:
-    """The packages that ``path`` locks for this platform, where they are.
+def read_lock(path: Path, channels: Sequence[str | Path] = (), environment: str = DEFAULT) -> list[RepoDataRecord]:
+    """The packages that ``path`` locks of an environment for this platform, where they are.
 
     ``channels`` (folders) are searched first, by file name; then the lock file's own location counts, relative to it.
     """
     path, here = path.absolute(), str(Subdir.current())
-    again = f"Write it again: tt-conda lock SPEC… --output {path}"
-    if not path.is_file():
-        raise TtCondaError(f"There is no lock file {path}.", again)
+    again = _again(path)
+    lock = _read(path)
     try:
-        found = LockFile.from_path(path).default_environment()
+        found = lock.environment(environment)
         platforms = found.packages_by_platform() if found else {}
-    except (ParseCondaLockError, ConversionError, IoError, OSError) as error:
+    except ConversionError as error:
         raise TtCondaError(f"{path} is not a lock file: {error}", again) from error
+    if found is None:
+        has = ", ".join(names(path)) or "none"
+        raise TtCondaError(f"{path} has no environment {environment!r}; it has: {has}.", again)
     packages = next((found for platform, found in platforms.items() if str(platform.subdir) == here), None)
     if packages is None:
         others = ", ".join(sorted(str(platform) for platform in platforms)) or "nothing"
@@ -98,32 +123,58 @@ def read_lock(path: Path, channels: Sequence[str | Path] = ()) -> list[RepoDataR
     return records
 
 
+def names(path: Path) -> list[str]:
+    """The environments that a lock file has, sorted; TtCondaError where it is none."""
+    return sorted(name for name, _ in _read(path.absolute()).environments())
+
+
+def _read(path: Path) -> LockFile:
+    if not path.is_file():
+        raise TtCondaError(f"There is no lock file {path}.", _again(path))
+    try:
+        return LockFile.from_path(path)
+    except (ParseCondaLockError, ConversionError, IoError, OSError) as error:
+        raise TtCondaError(f"{path} is not a lock file: {error}", _again(path)) from error
+
+
+def _again(path: Path) -> str:
+    return f"Write it again: tt-conda lock SPEC… --output {path}"
+
+
 def install_frozen(
-    path: Path, prefix: Path, channels: Sequence[str | Path] = (), specs: Sequence[str] = ()
+    path: Path,
+    prefix: Path,
+    channels: Sequence[str | Path] = (),
+    specs: Sequence[str] = (),
+    environment: str = DEFAULT,
 ) -> list[RepoDataRecord]:
-    """Make ``prefix`` hold exactly what ``path`` locks, or refuse before anything is written.
+    """Make ``prefix`` hold exactly what ``path`` locks of an environment, or refuse before anything is written.
 
     Refused, each with a TtCondaError: a missing package, one with another sha256, a machine that the packages do not
     run on (``__glibc`` and its like), a spec of ``specs`` that the lock does not satisfy.
     """
-    records = read_lock(path, channels)
+    records = read_lock(path, channels, environment)
     again = f"tt-conda lock {' '.join(map(repr, specs))} --output {path}"
     for spec in specs:
         if not any(MatchSpec(spec).matches(record) for record in records):
             raise TtCondaError(f"{path} does not hold {spec!r}.", again)
-    _fits_machine(records)
+    fits_machine(records)
     with prefixes.alone(prefix):
-        prefixes.transact(records, prefix, [*specs] or _specs(path), distrust=True)
+        prefixes.transact(records, prefix, [*specs] or locked_specs(path, environment), distrust=True)
     return records
 
 
-def _specs(path: Path) -> list[str]:
+def locked_specs(path: Path, environment: str = DEFAULT) -> list[str]:
     """What the lock file was written for, from its comments."""
-    return re.findall(r"^#   (.+)$", path.read_text(), flags=re.M)
+    section = re.search(rf"^# {re.escape(environment)}:\n((?:#   .+\n)*)", path.read_text(), flags=re.M)
+    return re.findall(r"^#   (.+)$", section[1], flags=re.M) if section else []
 
 
-def _fits_machine(records: Sequence[RepoDataRecord]) -> None:
-    """The solver is not asked about a lock file, so the virtual packages are compared here."""
+def fits_machine(records: Sequence[RepoDataRecord]) -> None:
+    """Raise TtCondaError for a package that this machine's ``__glibc`` and its like do not satisfy.
+
+    The solver, which would do so, is not asked about a lock file.
+    """
     detected = [virtual.into_generic() for virtual in VirtualPackage.detect()]
     has = {
         virtual.name.normalized: PackageRecord(

@@ -1,0 +1,1 @@
+"""The environments of a ``pixi.toml``, made and entered without pixi."""

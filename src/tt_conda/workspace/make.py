@@ -1,0 +1,156 @@
+"""An environment of a workspace, made or brought up to date: its packages, checkouts for editing, variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rattler import MatchSpec, RepoDataRecord
+from rattler_build import VariantConfig
+
+from tt_conda.channel import environment as environments
+from tt_conda.channel import index, lockfile
+from tt_conda.channel import prefix as prefixes
+from tt_conda.channel.places import local_path
+from tt_conda.errors import TtCondaError
+from tt_conda.files import write_atomically
+from tt_conda.progress import console
+from tt_conda.workspace import checkouts
+from tt_conda.workspace.manifest import Environment, Workspace
+
+Mode = Literal["", "locked", "frozen"]
+"""How the lock file counts: where it fits the manifest; it must fit; whether it fits or not."""
+
+_VARIABLES = "etc/conda/env_vars.d/workspace.json"
+
+
+def make(
+    environment: Environment,
+    prefix: Path,
+    channels: Sequence[str | Path],
+    *,
+    mode: Mode = "",
+    editable: Sequence[Path] = (),
+) -> list[RepoDataRecord]:
+    """Make ``prefix`` hold an environment; what is as it should be stays.
+
+    Args:
+        environment: what it shall hold.
+        prefix: its folder, made if it is not there.
+        channels: where packages come from, in order of priority; of a lock file's, where they are.
+        mode: see :data:`Mode`. The lock file is the workspace's.
+        editable: further checkouts that are installed for editing.
+
+    Returns:
+        All conda packages that it holds.
+
+    Raises:
+        TtCondaError: a package or a checkout is missing, nothing satisfies the specs, or the lock file does not.
+    """
+    projects = [checkouts.project(path) for path in [*environment.editable, *editable]]
+    records = _locked(environment, channels, mode)
+    if records is None:
+        records = solve(environment, channels, locked=prefixes.installed(prefix) if prefix.is_dir() else ())
+    checkouts.check_against(projects, records)
+    with prefixes.alone(prefix):
+        prefixes.transact(records, prefix, list(environment.specs), distrust=mode != "")
+        _set_variables(environment, prefix)
+    checkouts.install(environment.requirements, projects, prefix, records)
+    return records
+
+
+def solve(
+    environment: Environment, channels: Sequence[str | Path], locked: Sequence[RepoDataRecord] = ()
+) -> list[RepoDataRecord]:
+    """The packages of an environment; ``locked`` are preferred.
+
+    Raises:
+        TtCondaError: with the solver's explanation, or with the command that builds what is not built yet.
+    """
+    present = index.names_in(channels)
+    if present is not None and (missing := [name for name in environment.built if name not in present]):
+        raise TtCondaError(
+            f"The environment {environment.name} needs {', '.join(missing)}, which no channel has: not built yet.",
+            " ".join(["tt-conda build", *missing, *_axes(environment)]),
+        )
+    return environments.solve(environment.specs, channels, locked=locked, constraints=environment.constraints)
+
+
+def lock(
+    workspace: Workspace, names: Sequence[str], channels: Sequence[str | Path], file: Path
+) -> dict[str, list[RepoDataRecord]]:
+    """Solve environments and write a lock file that has them; without ``names`` all that are for this machine.
+
+    With ``names``, what the file has of the workspace's other environments stays. Nothing is written where one of them
+    cannot be solved (TtCondaError).
+    """
+    chosen = [workspace.environment(name) for name in names or filter(workspace.has_here, workspace.names)]
+    found = {environment.name: solve(environment, channels) for environment in chosen}
+    kept = {
+        name: lockfile.Locked(lockfile.read_lock(file, channels, name), lockfile.locked_specs(file, name))
+        for name in (lockfile.names(file) if names and file.is_file() else ())
+        if name in workspace.names and name not in found
+    }
+    new = {environment.name: lockfile.Locked(found[environment.name], environment.specs) for environment in chosen}
+    everything = {**kept, **new}
+    lockfile.write_locks(file, {name: everything[name] for name in workspace.names if name in everything}, channels)
+    return found
+
+
+def _axes(environment: Environment) -> list[str]:
+    """The options of ``tt-conda build`` for the axes whose value the environment's build strings name."""
+    variants = environment.manifest.parent / "variants.yaml"
+    axes = VariantConfig.from_file(variants).to_dict() if variants.is_file() else {}
+    builds = {spec.split()[2] for spec in (*environment.specs, *environment.constraints) if len(spec.split()) > 2}
+    return [
+        f"--{axis.replace('_', '-')} {value}" for axis, values in axes.items() for value in values if value in builds
+    ]
+
+
+def _locked(environment: Environment, channels: Sequence[str | Path], mode: Mode) -> list[RepoDataRecord] | None:
+    """What the lock file has for an environment; None where it is not to count."""
+    if mode == "" and not environment.lock.is_file():
+        return None
+    try:
+        records = lockfile.read_lock(environment.lock, channels, environment.name)
+        if mode != "frozen":
+            _fits(environment, records)
+        lockfile.fits_machine(records)
+    except TtCondaError as error:
+        if mode:
+            raise
+        console.print(f"{error.what} So it is solved anew; `tt-conda lock` writes it.", markup=False)
+        return None
+    return records
+
+
+def _fits(environment: Environment, records: Sequence[RepoDataRecord]) -> None:
+    """Raise TtCondaError where the lock file is older than the manifest, or than a package that it has."""
+    lock = environment.lock
+    by_name = {record.name.normalized: record for record in records}
+    for specs, needed in ((environment.specs, True), (environment.constraints, False)):
+        for spec in map(MatchSpec, specs):
+            record = by_name.get(spec.name.normalized)
+            if needed if record is None else not spec.matches(record):
+                raise TtCondaError(f"{lock} does not hold {str(spec)!r} for {environment.name}.", "tt-conda lock")
+    for record in records:
+        path = local_path(record.url)
+        if (
+            path is not None
+            and record.sha256
+            and (not path.is_file() or index.known_sha256(path) != record.sha256.hex())
+        ):
+            raise TtCondaError(f"{lock} has another {record.file_name} than there is now ({path}).", "tt-conda lock")
+
+
+def _set_variables(environment: Environment, prefix: Path) -> None:
+    """What activation sets; tt-conda's own variables are those that it was started with."""
+    variables = {name: value for name, value in environment.variables.items() if not name.startswith("TT_CONDA_")}
+    file = prefix / _VARIABLES
+    if variables:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(variables, indent=1, sort_keys=True))
+    else:
+        file.unlink(missing_ok=True)
