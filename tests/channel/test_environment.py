@@ -233,6 +233,24 @@ def test_sigkill_and_sigint_at_random_moments_of_an_install(
         assert all((tmp_path / f"env/share/big/{version}/{n}").read_text() == f"{version} {n}" for n in range(200))
 
 
+def test_a_run_that_ends_between_a_package_s_record_and_its_files(
+    tmp_path: Path, channel: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.publish([make("big", v, files={f"share/{v}": v}) for v in ("1.0", "2.0")], channel)
+    environment.install(["big ==1.0"], tmp_path / "env", [channel])
+
+    async def killed(*_: object, **__: object) -> None:
+        next((tmp_path / "env/conda-meta").glob("big-1.0*.json")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("rattler.install", killed)
+        environment.install(["big ==2.0"], tmp_path / "env", [channel])
+    assert "share/1.0" in files(tmp_path / "env")
+    environment.install(["big ==2.0"], tmp_path / "env", [channel])
+    assert files(tmp_path / "env") == {"share/2.0"}
+
+
 @pytest.mark.parametrize("full", ["prefix", "cache"])
 def test_a_full_disk_is_named(
     tmp_path: Path, channel: Path, make: Make, monkeypatch: pytest.MonkeyPatch, full: str,

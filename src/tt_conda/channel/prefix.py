@@ -84,7 +84,10 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
     touched = {record.name.normalized for record in new}
     touched |= {record.name.normalized for record in present if _identity(record) not in after}
     packages = cache_dir() / "pkgs"
-    unfinished = {"packages": sorted(touched), "paths": [path for name in touched for path in paths.get(name, ())]}
+    # Of what is replaced too: its record may be gone before its files are.
+    leaving = {str(path) for record in present if record.name.normalized in touched for path in record.files}
+    coming = {path for name in touched for path in paths.get(name, ())}
+    unfinished = {"packages": sorted(touched), "paths": sorted(leaving | coming)}
     try:
         with naming_full_disk(prefix, packages), stage(f"Installing {len(new)} packages into {prefix}") as bar:
             packages.mkdir(parents=True, exist_ok=True)
