@@ -33,8 +33,12 @@ export PYTORCH_BUILD_VERSION=$PKG_VERSION PYTORCH_BUILD_NUMBER=0 OpenBLAS_HOME=$
 export MAX_JOBS=$CPU_COUNT
 export NINJA_STATUS="[%f/%t] "
 
+export GIT_CEILING_DIRECTORIES=$SRC_DIR  # oneDNN tells its commit, and would tell that of what is around this folder
+
 configure() {
     cmake -G Ninja -S pytorch -B build "${settings[@]}" "$@"
+    # What torch.__config__.show() says of the compiler and its flags, without where they were
+    sed -i "s#$BUILD_PREFIX/bin/##g; s#$SRC_DIR/##g" build/caffe2/core/macros.h
 }
 
 settings=(
