@@ -113,6 +113,13 @@ def test_a_library_is_missing_from_an_environment(compile_library: Compile, tmp_
     assert findings("TC301", tmp_path / "env") == []  # said once
 
 
+def test_what_a_compiler_links_for_is_not_loaded_here(compile_library: Compile, tmp_path: Path) -> None:
+    (tmp_path / "env/conda-meta").mkdir(parents=True)
+    gone = compile_library("libgone.so", symbol("gone"), "-Wl,-soname,libgone.so")
+    compile_library("env/x86_64-conda-linux-gnu/sysroot/usr/lib/libuser.so", symbol("user", "gone"), str(gone))
+    assert audit(read_targets([tmp_path / "env"])).findings == []
+
+
 def test_a_plugin_that_cannot_be_opened_is_a_warning(compile_library: Compile, tmp_path: Path) -> None:
     (tmp_path / "env/conda-meta").mkdir(parents=True)
     gone = compile_library("libgone.so", symbol("gone"), "-Wl,-soname,libgone.so")

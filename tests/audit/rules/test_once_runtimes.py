@@ -56,6 +56,19 @@ def test_two_of_llvm_s_in_one_process_end_it(tmp_path: Path) -> None:
     assert "loading both.so brings in libomp.so and libiomp5.so" in finding.evidence
 
 
+def test_a_runtime_that_nothing_needs_is_worth_a_note(tmp_path: Path) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    one = compile_library(tmp_path / "lib/libomp.so", functions(LLVM))
+    other = compile_library(tmp_path / "lib/libgomp.so.1", functions(GCC))
+    compile_library(tmp_path / "lib/user.so", functions(["f"]), needs=[one], soname=None)
+    (finding,) = found(read_targets([tmp_path]), "TC106")
+    assert finding.severity is Severity.NOTE
+    assert "nothing in the environment needs libgomp.so.1" in finding.evidence
+    compile_library(tmp_path / "lib/second.so", functions(["g"]), needs=[other], soname=None)
+    (finding,) = found(read_targets([tmp_path]), "TC106")
+    assert finding.severity is Severity.WARNING
+
+
 def test_a_runtime_under_another_name_is_known_by_its_exports(tmp_path: Path) -> None:
     compile_library(tmp_path / "libours.so", functions(GCC))
     compile_library(tmp_path / "libgomp.so.1", functions(GCC))

@@ -12,7 +12,8 @@ deadlock after `fork`. `KMP_DUPLICATE_LIB_OK=TRUE` silences the error, and its o
 then crash or compute wrong results.
 
 Two builds of OpenBLAS whose symbols have different names (numpy's `scipy_…64_` with 64-bit integers and scipy's
-`scipy_…`) do not mix up calls. They cost their size and a second pool of threads, so that is a note.
+`scipy_…`) do not mix up calls. They cost their size and a second pool of threads, so that is a note. So is an
+environment in which nothing needs one of the two: conda's `libgcc` brings `libgomp` wherever it goes.
 
 **Seen in the wild.** `scikit-learn` and `pykdtree` each bring a `libgomp` with auditwheel's hash in its name; conda's
 `llvm-openmp` meets the `libgomp` in a torch wheel (prefix-dev/pixi#6818, pytorch/pytorch#98836, #193520);
@@ -37,6 +38,7 @@ from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.runtimes import Kind, clashes, runtime_of
 from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.words import listed
 
 RULE = Rule(
     "TC106", "runtime-twice", Severity.WARNING,
@@ -80,7 +82,11 @@ def _finding(scene: Scene, family: str, members: list[tuple[Object, Kind]]) -> F
         evidence.append(where)
     if apart:
         evidence.append("the names that they are called by differ, so calls are not mixed up")
-    severity = Severity.ERROR if where and aborting else Severity.NOTE if apart else Severity.WARNING
+    unused = [item for item, _ in members if item not in scene.needed] if scene.kind == "installed" else []
+    alone = not where and len(members) - len(unused) < 2
+    if alone:
+        evidence.append(f"nothing in the environment needs {listed(item.soname for item in unused)}")
+    severity = Severity.ERROR if where and aborting else Severity.NOTE if apart or alone else Severity.WARNING
     names = ", ".join(f"{name} {len(each)} times" if len(each) > 1 else name for name, each in kinds.items())
     clash = f"in one process they end it with `{aborting}`" if aborting else f"in one process {clashes()[family]}"
     return RULE.finding(

@@ -14,6 +14,9 @@ tex tif tiff tmpl toml ts ttf txt typed vert wav wasm whl woff woff2 xml xz yaml
 _NEVER = frozenset(_DATA.split())
 """Endings that no linker gives to what it makes for the host; a file that has none of them is opened."""
 
+SYSROOT = "sysroot"
+"""A folder of this name is the root of the system that a compiler links for: nothing in it is loaded on this one."""
+
 HEAD = 20
 """Bytes that tell an object of this kind: e_ident, e_type and e_machine."""
 

@@ -15,7 +15,7 @@ from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import ArchiveEntry, PackageArchive
 
 from tt_conda.audit.scene import Baseline, Object, Scene
-from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
 from tt_conda.elf import Elf, ElfError, read
 from tt_conda.files import naming_full_disk
 
@@ -105,7 +105,7 @@ async def _unpack(file: Path, folder: Path) -> _Unpacked:
     found = _Unpacked(index=json.loads(await archive.read_file("info/index.json") or b""))
     async for entry in archive.stream("pkg"):
         name = entry.name.removeprefix("./")
-        if name.startswith("info/") or not may_be_object(name):
+        if name.startswith("info/") or f"/{SYSROOT}/" in name or not may_be_object(name):
             continue
         if entry.is_symlink:
             found.links[name] = entry.link_target or ""

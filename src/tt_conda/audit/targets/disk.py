@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.targets.candidates import (
     HEAD,
+    SYSROOT,
     is_object,
     may_be_object,
     promises_object,
@@ -20,7 +21,7 @@ from tt_conda.audit.targets.candidates import (
 )
 from tt_conda.elf import ElfError, read
 
-_CACHES = frozenset({"__pycache__", ".git", "pkgs"})
+_LEFT_OUT = frozenset({"__pycache__", ".git", "pkgs", SYSROOT})
 
 
 def is_prefix(folder: Path) -> bool:
@@ -59,7 +60,7 @@ def read_into(scene: Scene, folder: Path) -> None:
     owner_of = owners(Path(top))
     default = f"{Path(top).name}/"  # no package: a folder may be called otherwise tomorrow
     for base, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if name not in _CACHES)
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
         for name in sorted(names):
             if may_be_object(name):
                 path = f"{base}/{name}"
