@@ -105,7 +105,13 @@ def build(
     origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
     cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
     python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
+    tt_metal_version: Annotated[list[str] | None, typer.Option(help="One of those in variants.yaml.")] = None,
     pytorch_source: Annotated[list[str] | None, typer.Option(help="upstream or debian.")] = None,
+    tt_source: Annotated[
+        str | None,
+        typer.Option(metavar="upstream|FOLDER", help="For --origin source: tt-metal's and others' checkouts."),
+    ] = None,
+    tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
     channel: _Channels = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
 ) -> None:
@@ -120,19 +126,26 @@ def build(
       tt-conda build torch-ttnn --channel conda-forge
 
       tt-conda build pytorch --cxx-stdlib libcxx
+
+      tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx
     """
     from tt_conda import gate
     from tt_conda.channel.build import build as run
     from tt_conda.report.build import show
 
-    asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python}
+    asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python, "tt_metal_version": tt_metal_version}
+    instead = {
+        "pytorch_source": pytorch_source,
+        "tt_source": tt_source and [tt_source],
+        "tt_metal_build": tt_metal_build and [tt_metal_build],
+    }
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)
     others = lambda: channel or _others()  # noqa: E731
     show(
         run(
             packages or [], axes=axes, channels=others, pythons=pythons, jobs=jobs, check=gate.check_package,
-            instead={"pytorch_source": pytorch_source} if pytorch_source else _instead(channel),
+            instead={**_instead(channel), **{axis: values for axis, values in instead.items() if values}},
         )
     )  # fmt: skip
 

@@ -88,9 +88,9 @@ class Builder:
 
     def __init__(
         self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int,
-        check: Check | None = None,
+        check: Check | None = None, instead: Collection[str] = (),
     ) -> None:  # fmt: skip
-        self.project, self.config, self.jobs, self.check = project, config, jobs, check
+        self.project, self.config, self.jobs, self.check, self.instead = project, config, jobs, check, instead
         self.channel = project / "output"
         if not (self.channel / "noarch" / "repodata.json").is_file():
             index.publish([], self.channel)
@@ -131,7 +131,7 @@ class Builder:
             yield
 
     def run(self, outputs: Sequence[Output], asked: Collection[str] = ()) -> Built:
-        """Build what is not up to date, in order; of what is built on request only what was asked for by name.
+        """Build what is not up to date, in order; of what is built on request only what was asked for or is needed.
 
         Raises:
             TtCondaError: a build or a test of a package failed; what was finished stays.
@@ -149,9 +149,14 @@ class Builder:
                 pass
             elif not output.on_request or output.name in asked:
                 todo.append(_Work(output, key))
+            elif self._older(output):
+                unasked.append(output)
+                self.result.older.append(output.stem)
+            elif any(other.is_made_against(output) and not other.on_request for other in outputs):
+                todo.append(_Work(output, key))
             else:
                 unasked.append(output)
-                (self.result.older if self._older(output) else self.result.not_built).append(output.stem)
+                self.result.not_built.append(output.stem)
         last = [output for output in unasked if not any(other.requires(output) for other in unasked)]
         self.result.requests = sorted({self._request(output) for output in last})
         if todo:
@@ -160,18 +165,30 @@ class Builder:
         return self.result
 
     def prune(self, outputs: Iterable[Output]) -> None:
-        """Take packages of these outputs' names out of the channel that are none of them: older recipes' results."""
+        """Take packages of these outputs' names out of the channel that are none of them: older recipes' results.
+
+        What was made with other values of an axis in place of the file's, as from somebody's own sources, stays.
+        """
+        outputs = list(outputs)
         wanted = {output.stem for output in outputs}
         names = {output.name for output in outputs}
         stale = [
             path
             for path in self.channel.glob("*/*.conda")
-            if path.stem not in wanted and path.stem.rsplit("-", 2)[0] in names
+            if path.stem not in wanted and path.stem.rsplit("-", 2)[0] in names and not self._is_of_others(path)
         ]
         if stale:
             index.remove(stale, self.channel)
             for path in stale:
                 (self.state / f"{path.stem}.json").unlink(missing_ok=True)
+
+    def _is_of_others(self, package: Path) -> bool:
+        try:
+            instead = json.loads((self.state / f"{package.stem}.json").read_text()).get("instead", {})
+        except (OSError, ValueError):
+            return False
+        axes = self.config.to_dict()
+        return any(value not in map(str, axes.get(axis, [])) for axis, value in instead.items())
 
     def _key(self, output: Output, outputs: Sequence[Output], keys: Mapping[str, str]) -> str:
         parts: dict[str, Any] = {
@@ -184,9 +201,12 @@ class Builder:
             "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != "tt-conda"),
         }
         source = self.project / "src" / "tt_conda"
-        if output.sources:
-            parts["sources"] = _digest([self.project / "src", self.project / "pyproject.toml"])
-        elif "tt-conda" in output.requirements:
+        folders = {(output.recipe.parent / path).resolve() for path in output.sources}
+        if self.project.resolve() in folders:
+            folders = {self.project / "src", self.project / "pyproject.toml"}
+        if folders:
+            parts["sources"] = _digest(sorted(folders))
+        if "tt-conda" in output.requirements:
             parts["tool"] = _digest([source / name for name in _TOOL])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -273,6 +293,7 @@ class Builder:
             "path": str(path.relative_to(self.channel)),
             "sha256": index.known_sha256(path),
             "untested": untested,
+            "instead": {axis: value for axis, value in output.axes.items() if axis in self.instead},
         }
         write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
 
@@ -419,7 +440,8 @@ def build(
         check: looks at each package that was built before it is published.
         instead: axis → values that the channels have in place of those in ``variants.yaml``.
 
-    What is built on request is built when it is in ``packages``, or required by something there that is.
+    What is built on request is built when it is in ``packages``, or required by something there that is; or when it is
+    nowhere and something else is made in or against it.
 
     Raises:
         TtCondaError: no such package, an unreadable recipe, a failed build, none of a package's Pythons is there.
@@ -445,15 +467,21 @@ def build(
             f"Install one, for instance: uv python install {' '.join(absent)}   and run the command again.",
         )
     with naming_full_disk(project / "output", settings.cache_dir()):
-        builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2), check)
+        builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2), check, instead or ())
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
             long = [output for output in outputs if output.on_request]
             asked = {output.name for output in _closure(long, set(packages) & {output.name for output in long})}
             result = builder.run(possible, asked)
             if not packages and not axes:  # only now: until their successors are there, the old ones are of use
-                builder.prune(outputs)
+                builder.prune([*outputs, *render(recipes, *_others(variants, instead))])
             return result
+
+
+def _others(variants: Path, instead: Mapping[str, Sequence[str]] | None) -> Iterator[VariantConfig]:
+    """The axes of the origins that are built only where they are named."""
+    for file in sorted(variants.parent.glob("variants.*.yaml")):
+        yield narrow(variants, {"origin": [file.name.split(".")[1]]}, instead)
 
 
 def _closure(outputs: Sequence[Output], names: Collection[str]) -> list[Output]:

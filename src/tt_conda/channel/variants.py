@@ -68,7 +68,14 @@ class Output:
 
     def requires(self, other: Output) -> bool:
         """Whether building, testing or running it needs ``other``: by name, where the axes that both have agree."""
-        if other.name == self.name or other.name not in self.requirements:
+        return other.name in self.requirements and self._goes_with(other)
+
+    def is_made_against(self, other: Output) -> bool:
+        """Whether ``other`` belongs to its build or host environment."""
+        return other.name in self.environments and self._goes_with(other)
+
+    def _goes_with(self, other: Output) -> bool:
+        if other.name == self.name:
             return False
         mine, theirs = self.axes, other.axes
         return all(mine[axis] == theirs[axis] for axis in mine.keys() & theirs.keys())
@@ -87,22 +94,28 @@ def narrow(
     """Read the axes and keep the wanted values of each; zipped axes lose the same places.
 
     Args:
-        variants: ``variants.yaml``.
+        variants: ``variants.yaml``. Where an origin is wanted for which a file lies beside it
+            (``variants.source.yaml``), what that one says of an axis comes in place of what this one says.
         wanted: axis → values; an axis that is not named keeps all of its values.
         instead: axis → values that the channels in use have in place of the file's.
 
     Raises:
-        TtCondaError: the file cannot be read, or has no such value.
+        TtCondaError: a file cannot be read, or has no such value; origins that have different axes are wanted together.
     """
-    try:
-        config = VariantConfig.from_file(variants)
-    except RattlerBuildError as error:
+    origins = wanted.get("origin", ())
+    further = [file for origin in origins if (file := variants.with_suffix(f".{origin}.yaml")).is_file()]
+    if further and len(origins) > 1:
         raise TtCondaError(
-            f"{variants}: the axes cannot be read: {error}", "It is YAML: axis → list of values."
-        ) from error
-    values: dict[str, list[Any]] = dict(config.to_dict())
+            f"{' and '.join(origins)} are built for different versions ({further[0].name})",
+            "Name one origin at a time.",
+        )
+    values: dict[str, list[Any]] = {}
+    groups: list[list[str]] = []
+    for file in (variants, *further):
+        config = _read(file)
+        values.update(config.to_dict())
+        groups += [list(group) for group in config.zip_keys or []]
     values.update({axis: list(other) for axis, other in (instead or {}).items() if axis in values})
-    groups = [list(group) for group in config.zip_keys or []]
     for axis, chosen in wanted.items():
         have = [str(value) for value in values.get(axis, [])]
         if unknown := [value for value in chosen if value not in have]:
@@ -116,14 +129,21 @@ def narrow(
     return VariantConfig(values, zip_keys=groups or None)
 
 
-def render(recipes: Iterable[Path], config: VariantConfig) -> list[Output]:
+def _read(file: Path) -> VariantConfig:
+    try:
+        return VariantConfig.from_file(file)
+    except RattlerBuildError as error:
+        raise TtCondaError(f"{file}: the axes cannot be read: {error}", "It is YAML: axis → list of values.") from error
+
+
+def render(recipes: Iterable[Path], *configs: VariantConfig) -> list[Output]:
     """Render recipes for every combination of the axes, each resulting package once.
 
     Raises:
         TtCondaError: a recipe is wrong; the engine's message names the line.
     """
     found: dict[str, Output] = {}
-    for recipe in recipes:
+    for recipe, config in ((recipe, config) for recipe in recipes for config in configs):
         try:
             rendered = Stage0Recipe.from_file(recipe).render(config)
         except RattlerBuildError as error:

@@ -19,7 +19,7 @@ def show(result: Built) -> None:
     if result.older:
         console.print(f"[yellow]older[/yellow] {', '.join(result.older)}: made before the recipe's last change")
     if result.not_built:
-        console.print(f"[yellow]not built[/yellow] {', '.join(result.not_built)}: they take an hour and more")
+        console.print(f"[yellow]not built[/yellow] {', '.join(result.not_built)}")
     if result.requests:
         console.print("\n  ".join(["They are built when they are asked for:", *result.requests]))
     if result.left_out:

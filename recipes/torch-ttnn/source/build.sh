@@ -1,0 +1,26 @@
+#!/bin/bash
+set -euo pipefail
+cd "$SRC_DIR"
+mkdir -p licenses
+cp torch-ttnn/LICENSE* licenses/
+[ ! -f torch-ttnn/NOTICE ] || cp torch-ttnn/NOTICE licenses/
+# The Python packages and their metadata, by upstream's own build; without the extension, which it would compile in
+# tt-metal's build folder.
+SKIP_CPP_EXTENSION=1 SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION \
+    "$PYTHON" -m pip install "$SRC_DIR/torch-ttnn" --no-deps --no-build-isolation --no-index -v
+rm -rf "$SP_DIR/torch_ttnn/cpp_extension"/{cmake,third-party,CMakeLists.txt,ttnn_cpp_extension}  # sources
+
+ln -sfn "$PREFIX" host
+export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
+export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
+export CXXFLAGS="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
+# libtorch_python.so and its like are needed for what they register, not for their symbols
+export LDFLAGS="-Wl,-O2 -Wl,--disable-new-dtags -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib"
+[ "$cxx_stdlib" = libstdcxx ] || CXXFLAGS+=" -stdlib=libc++"
+unset CPPFLAGS
+cmake -G Ninja -S "$RECIPE_DIR/source" -B build -DTORCH_TTNN_SOURCE="$SRC_DIR/torch-ttnn/torch_ttnn/cpp_extension" \
+    -DCMAKE_BUILD_TYPE="$tt_metal_build" -DCMAKE_PREFIX_PATH="$SRC_DIR/host" -DCMAKE_INSTALL_PREFIX="$SP_DIR" \
+    -DCMAKE_SKIP_RPATH=ON -DPython_EXECUTABLE="$PYTHON"
+cmake --build build --parallel "$CPU_COUNT"
+[ "$tt_metal_build" = Debug ] || "$STRIP" --strip-unneeded build/ttnn_device_extension
+cmake --install build

@@ -1,0 +1,5 @@
+#!/bin/bash
+source "$RECIPE_DIR/source/common.sh"
+configure && compile
+install_components "$SRC_DIR/stage" metalium-runtime
+take "$SRC_DIR/stage" 'share/tt-metalium/tt_metal' 'share/tt-metalium/runtime'

@@ -1,0 +1,100 @@
+# Sourced by the builds of all packages that are compiled from tt-metal's sources, here and in ../../ttnn.
+set -euo pipefail
+cd "$SRC_DIR"
+
+# The build writes into the sources. Those of all packages lie in the same place, so that the compiler cache, which has
+# what the first of them compiled, serves the others.
+cp -r "$BUILD_PREFIX/share/tt-metal-source/." .
+mkdir -p licenses build
+mv _deps build/_deps
+cp tt-metal/LICENSE* licenses/
+for folder in build/_deps/*-src/ tt-metal/tt_metal/third_party/*/; do
+    for file in "$folder"{LICENSE,LICENSE.md,LICENSE.rst,LICENSE.txt,LICENSE_1_0.txt,LICENSE.MIT,LICENSE_A2,COPYING}; do
+        [ ! -f "$file" ] || install -D -m 644 "$file" "licenses/$(basename "$folder")/$(basename "$file")"
+    done
+done
+mkdir -p tt-metal/runtime
+ln -sfn "$BUILD_PREFIX/share/tt-metalium/runtime/sfpi" tt-metal/runtime/sfpi
+
+# The host environment under a short name, and no folder of this machine in the packages.
+ln -sfn "$PREFIX" host
+export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
+export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines
+flags="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
+export CFLAGS=$flags CXXFLAGS=$flags
+# RPATH, not RUNPATH: what is set in LD_LIBRARY_PATH does not come before it.
+export LDFLAGS="-Wl,-O2 -Wl,--as-needed -Wl,--disable-new-dtags -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib"
+unset CPPFLAGS
+libcxx=OFF
+if [ "$cxx_stdlib" = libcxx ]; then
+    CXXFLAGS+=" -stdlib=libc++"
+    libcxx=ON
+fi
+export NINJA_STATUS="[%f/%t] "
+
+configure() {
+    cmake -G Ninja -S tt-metal -B build "${settings[@]}" "$@"
+}
+
+settings=(
+    -DCMAKE_BUILD_TYPE="$tt_metal_build"
+    -DVERSION_NUMERIC="${PKG_VERSION%%.dev*}" -DVERSION_HASH="$PKG_VERSION"  # it is no git checkout
+    -DCMAKE_INSTALL_PREFIX="$PREFIX" -DCMAKE_INSTALL_LIBDIR=lib
+    -DCMAKE_INSTALL_LIBEXECDIR=share  # where the carved packages have kernels and descriptors too
+    -DCMAKE_PREFIX_PATH="$SRC_DIR/host"
+    -DCMAKE_SKIP_RPATH=ON  # the linker has been told
+    # Every third party is a folder in build/_deps; nothing is fetched, and nothing of the environment is taken instead.
+    -DFETCHCONTENT_FULLY_DISCONNECTED=ON
+    -DCPM_USE_LOCAL_PACKAGES=OFF
+    -Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src"
+    -DCPM_umd_asio_SOURCE="$SRC_DIR/build/_deps/umd_asio-src"
+    -DCPM_ELFIO_SOURCE="$SRC_DIR/build/_deps/elfio-src"
+    -DCMAKE_POLICY_VERSION_MINIMUM=3.10  # cmake 4 refuses what some third parties still ask for
+    -Dprotobuf_WITH_ZLIB=OFF -DWITH_ZLIB=OFF
+    -DENABLE_LIBCXX=$libcxx
+    -DULFM_PREFIX="$SRC_DIR/host"
+    -DTT_USE_SYSTEM_SFPI=OFF  # runtime/sfpi in the sources, which is the package
+    -DCMAKE_CXX_SCAN_FOR_MODULES=OFF  # there are none
+    -DENABLE_CCACHE=OFF  # CMAKE_CXX_COMPILER_LAUNCHER says it
+    -DENABLE_TRACY=OFF
+    -DENABLE_DISTRIBUTED=ON
+    -DTT_UNITY_BUILDS=ON
+    -DWITH_PYTHON_BINDINGS=OFF
+    -DBUILD_PROGRAMMING_EXAMPLES=OFF -DTT_METAL_BUILD_TESTS=OFF -DTTNN_BUILD_TESTS=OFF -DBUILD_TT_TRAIN=OFF
+)
+
+compile() {
+    cmake --build build --parallel "$CPU_COUNT"
+}
+
+# install_components FOLDER COMPONENT...: upstream's own install rules, as if FOLDER were the environment
+install_components() {
+    local folder=$1 component
+    # tt-logger's rule wants it to be there (as nixpkgs found)
+    if [ -d build/_deps/tt-logger-src/include/tt-logger ]; then
+        mkdir -p "$folder/include"
+        cp -r build/_deps/tt-logger-src/include/tt-logger "$folder/include/"
+    fi
+    for component in "${@:2}"; do
+        cmake --install build --prefix "$folder" --component "$component"
+    done
+}
+
+# take FOLDER PATTERN...: move what is found there into the environment
+take() {
+    local from=$1 path
+    for path in "${@:2}"; do
+        for path in "$from"/$path; do
+            mkdir -p "$PREFIX/$(dirname "${path#"$from"/}")"
+            mv "$path" "$PREFIX/${path#"$from"/}"
+        done
+    done
+}
+
+strip_libraries() {
+    local path
+    for path in "$@"; do
+        # not through a link, which would become a copy
+        [ "$tt_metal_build" = Debug ] || [ -L "$path" ] || "$STRIP" --strip-unneeded "$path"
+    done
+}

@@ -1,0 +1,3 @@
+#include <tt-metalium/host_api.hpp>
+
+int main() {}

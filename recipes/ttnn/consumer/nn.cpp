@@ -1,0 +1,3 @@
+#include <ttnn/tensor/tensor.hpp>
+
+int main() {}

@@ -1,0 +1,10 @@
+# As much of CPM as is needed where nothing may be fetched: a package is the folder that is there.
+function(CPMAddPackage)
+    cmake_parse_arguments(CPM "" "NAME;GITHUB_REPOSITORY;GIT_TAG;VERSION" "PATCHES;OPTIONS" ${ARGN})
+    string(TOLOWER ${CPM_NAME} lower)
+    if(NOT FETCHCONTENT_FULLY_DISCONNECTED)
+        message(FATAL_ERROR "${CPM_NAME} would be fetched")
+    endif()
+    add_subdirectory(${CMAKE_BINARY_DIR}/_deps/${lower}-src ${CMAKE_BINARY_DIR}/_deps/${lower}-build)
+    set(${CPM_NAME}_ADDED TRUE PARENT_SCOPE)
+endfunction()

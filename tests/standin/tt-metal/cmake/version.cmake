@@ -1,0 +1,6 @@
+function(ParseGitDescribe)
+    if(NOT VERSION_NUMERIC)
+        message(FATAL_ERROR "This is no git checkout: set VERSION_NUMERIC")
+    endif()
+    set(VERSION_NUMERIC ${VERSION_NUMERIC} PARENT_SCOPE)
+endfunction()

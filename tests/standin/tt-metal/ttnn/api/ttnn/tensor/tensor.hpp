@@ -1,0 +1,23 @@
+#pragma once
+#include <tt-metalium/host_api.hpp>
+
+#include <vector>
+
+namespace ttnn {
+
+class Tensor {
+public:
+    explicit Tensor(std::vector<float> values) : values_(std::move(values)) {}
+    const std::vector<float>& values() const { return values_; }
+
+private:
+    std::vector<float> values_;
+};
+
+/// Raises std::invalid_argument where the sizes differ.
+Tensor add(const Tensor& a, const Tensor& b);
+
+/// How often `add` was called in this process: two copies of the library would have two counts.
+int additions();
+
+}  // namespace ttnn
