@@ -1,0 +1,121 @@
+"""The stand-in's packages, made by the recipes that compile upstream's sources, and environments with them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import pytest
+
+from tt_conda import gate, settings
+from tt_conda.channel import environment
+from tt_conda.channel.build import Built, build
+from tt_conda.channel.places import channel_url, local_path
+from tt_conda.seed.assemble import available_pythons, ensure_channel
+
+PROJECT = Path(__file__).parents[2]
+VERSION = "0.65.0.dev20251205"
+RECIPES = ("sfpi", "tt-metal", "ttnn", "torch-ttnn", "pytorch-libcxx")
+
+Make = Callable[..., Built]
+Environment = Callable[..., Path]
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """One of the Pythons that there are packages for."""
+    return "3.10" if settings.channels() or "3.10" in available_pythons() else next(iter(available_pythons()))
+
+
+@pytest.fixture(scope="session")
+def others() -> list[str | Path]:
+    """tt-conda's own package, PyTorch where it is, and everything else."""
+    if not any((PROJECT / "output").glob("noarch/tt-conda-*.conda")):
+        pytest.fail("there is no package of tt-conda in output/: run `ci/run build` first", pytrace=False)
+    return [PROJECT / "output", *settings.extra_channels(), *(settings.channels() or [ensure_channel()])]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This project's recipes and axes, with a channel of their own."""
+    folder = tmp_path_factory.mktemp("standin")
+    for name in RECIPES:
+        shutil.copytree(PROJECT / "recipes" / name, folder / "recipes" / name)
+    for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "LICENSE"):
+        shutil.copy(file, folder)
+    (folder / "tests").mkdir()
+    (folder / "tests/standin").symlink_to(PROJECT / "tests/standin")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make(project: Path, others: list[str | Path], python: str) -> Make:
+    """Build packages from the stand-in's sources; what was built before from the same things is taken again."""
+
+    def run(*packages: str, cxx_stdlib: str, tt_metal_build: str = "Release") -> Built:
+        with (Path(os.environ["TT_CONDA_TEST_FOLDER"]) / "standin.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return build(
+                packages,
+                axes={"origin": ["source"], "cxx_stdlib": [cxx_stdlib], "python": [python],
+                      "tt_metal_version": [VERSION]},
+                instead={"tt_source": ["../../tests/standin"], "tt_metal_build": [tt_metal_build],
+                         "pytorch_source": ["debian"]},
+                channels=lambda: others, project=project, check=gate.check_package,
+            )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def environment_with(
+    make: Make, project: Path, others: list[str | Path], python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    """An environment with packages of the stand-in, built if need be, and with other packages."""
+
+    def run(cxx_stdlib: str, packages: Collection[str], *more: str, kind: str = "local") -> Path:
+        make(*packages, cxx_stdlib=cxx_stdlib)
+        folder = tmp_path_factory.mktemp("env") / "env"
+        tag = {"ttnn": f"{cxx_stdlib}_{kind}_py*", "torch-ttnn": f"{cxx_stdlib}_{kind}_py*"}
+        specs = [f"{name} * {tag.get(name, f'{cxx_stdlib}_{kind}_*')}" for name in packages]
+        environment.install([*specs, f"python {python}.*", *more], folder, [project / "output", *others])
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Call:
+    """Run a command in an activated environment, in an empty folder, with nothing of this process's variables."""
+
+    def run(prefix: Path, *command: str | Path, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+        variables = {"HOME": str(tmp_path_factory.mktemp("home")), "PATH": "/usr/bin:/bin", **more}
+        variables["PYTHONPATH"] = variables["TT_CONDA_OWN_PYTHONPATH"] = str(PROJECT / "src")
+        words = [sys.executable, "-m", "tt_conda.cli", "run", "--prefix", prefix, *command]
+        done = subprocess.run(
+            words, env=variables, text=True, capture_output=True, cwd=tmp_path_factory.mktemp("run"), check=False
+        )
+        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pytorch(others: list[str | Path], python: str) -> Callable[[str], None]:
+    """Leave a test out where no channel has a PyTorch with that C++ standard library."""
+
+    def check(cxx_stdlib: str) -> None:
+        tag = f"pytorch-*-{cxx_stdlib}_py{python.replace('.', '')}_*.conda"
+        folders = [local_path(channel_url(place)) for place in others]
+        if not any(folder is None or any(folder.glob(f"linux-64/{tag}")) for folder in folders):
+            command = f"tt-conda build pytorch --cxx-stdlib {cxx_stdlib} --python {python}"
+            pytest.skip(f"no pytorch with {cxx_stdlib} for Python {python} is here; to build it: {command}")
+
+    return check

@@ -1,0 +1,298 @@
+"""The recipes that compile: what they give, what they are made from, and that the stand-in differs by source alone."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from published import TORCH_020, TTNN_065, published
+from tt_conda import settings
+from tt_conda.channel.places import local_path
+from tt_conda.channel.variants import Output, in_order, narrow, render
+from tt_conda.inputs import lock as locks
+from tt_conda.inputs.debian import fetch_debs
+from tt_conda.seed.assemble import ensure_channel
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROJECT = Path(__file__).parents[2]
+RECIPES = [PROJECT / "recipes" / name / "recipe.yaml" for name in ("sfpi", "tt-metal", "ttnn", "torch-ttnn")]
+SOURCE = PROJECT / "recipes/tt-metal/source"
+V065, V079 = "0.65.0.dev20251205", "0.79.0"
+STANDIN = {"tt_source": ["../../tests/standin"]}
+
+ABSENT = {"expat", "gmp", "mpc", "mpfr", "xz"}
+"""What conda-forge has and the embedded channel lacks: of SFPI's programs."""
+
+UNVERIFIED = {"picosha2"}
+"""Third parties whose hash is in no document that was found; docs/unverified.md names them."""
+
+
+@functools.lru_cache
+def rendered(*, standin: bool = False, debug: bool = False) -> tuple[Output, ...]:
+    axes = {"origin": ["source"]}
+    instead = {**(STANDIN if standin else {}), **({"tt_metal_build": ["Debug"]} if debug else {})}
+    return tuple(render(RECIPES, narrow(PROJECT / "variants.yaml", axes, instead)))
+
+
+@pytest.fixture(scope="module")
+def prepare() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("prepare", SOURCE / "prepare.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["prepare"] = module  # its dataclass looks for itself there
+    spec.loader.exec_module(module)
+    return module
+
+
+def pins(version: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = tomllib.loads((SOURCE / f"pins/{version}.toml").read_text())
+    return found
+
+
+def sources(name: str, version: str) -> list[dict[str, Any]]:
+    (output,) = (o for o in rendered() if o.name == name and o.version == version)
+    return [source.to_dict() for source in output.rendered.recipe.sources]
+
+
+# --- what they give ---
+
+
+def test_every_package_that_is_promised() -> None:
+    stdlibs = ("libcxx", "libstdcxx")
+    expected = {
+        *(("sfpi", version, "", "") for version in ("7.11.0", "7.78.0")),
+        *(("tt-metal-source", version, "", "") for version in (V065, V079)),
+        *((name, version, stdlib, "") for version in (V065, V079) for stdlib in stdlibs
+          for name in ("tt-metal-kernels", "tt-metal", "tt-metal-static", "libttnn", "tt-metal-devel")),
+        *(("ttnn", version, stdlib, python) for version in (V065, V079) for stdlib in stdlibs
+          for python in ("3.10", "3.12")),
+        *(("torch-ttnn", "0.2.0", stdlib, python) for stdlib in stdlibs for python in ("3.10", "3.12")),
+    }  # fmt: skip
+    for outputs, kind in ((rendered(), "source"), (rendered(standin=True), "local"), (rendered(debug=True), "source")):
+        found = {(o.name, o.version, o.axes.get("cxx_stdlib", ""), o.axes.get("python", "")) for o in outputs}
+        assert found == expected
+        assert len({o.stem for o in outputs}) == len(outputs) == len(expected)
+        in_order(outputs)
+        assert all(f"{kind}_" in o.stem or f"{kind}debug_" in o.stem for o in outputs)
+
+
+def test_everything_carves_unless_source_is_named() -> None:
+    outputs = render(RECIPES, narrow(PROJECT / "variants.yaml", {}))
+    assert {o.axes["origin"] for o in outputs if o.name != "sfpi"} == {"wheel"}
+    assert all(o.on_request for o in outputs if o.name == "sfpi")
+
+
+def test_a_debug_build_stands_behind_another() -> None:
+    for debug in (False, True):
+        for output in rendered(debug=debug):
+            behind = (output.rendered.recipe.build.to_dict().get("variant") or {}).get("down_prioritize_variant", 0)
+            assert bool(behind) == ("sourcedebug" in output.stem), output.stem
+
+
+def test_everything_that_they_need_is_there() -> None:
+    """In the embedded channel or among themselves, for every variant, but for what is known to be absent."""
+    if settings.channels():
+        pytest.skip("no CPython 3.10 on this machine")
+    folder = local_path(str(ensure_channel()))
+    assert folder is not None
+    offered = {
+        record["name"] for table in folder.glob("*/repodata.json")
+        for record in json.loads(table.read_text())["packages.conda"].values()
+    }  # fmt: skip
+    own = {o.name for o in render(sorted(PROJECT.glob("recipes/*/recipe.yaml")), narrow(PROJECT / "variants.yaml", {}))}
+    for standin in (False, True):
+        outputs = rendered(standin=standin)
+        own |= {o.name for o in outputs}
+        needed = {name for o in outputs for name in o.requirements if not name.startswith("__")}
+        assert needed - own - offered == (set() if standin else ABSENT)
+
+
+# --- by the source alone ---
+
+
+def _without_source(output: Output) -> Any:
+    text = json.dumps(output.rendered.recipe.to_dict(), sort_keys=True)
+    recipe = json.loads(re.sub(r"(?<=[_ \"])local(?=_)", "source", re.sub(r"h[0-9a-f]{7}_0", "", text)))
+    for part in ("source", "context"):
+        recipe.pop(part, None)
+    recipe.get("build", {}).pop("string", None)
+    return recipe
+
+
+def test_the_stand_in_differs_by_its_source_alone() -> None:
+    """Every output of every variant: requirements, scripts, tests, everything but where the sources come from."""
+    theirs = {(o.name, o.version, *sorted(o.axes.items())): o for o in rendered()}
+    ours = {
+        (o.name, o.version, *sorted({**o.axes, "tt_source": "upstream"}.items())): o for o in rendered(standin=True)
+    }
+    assert ours.keys() == theirs.keys()
+    for key, output in ours.items():
+        if output.name == "sfpi":  # upstream's programs need libraries, and say their version
+            assert _without_source(output)["build"] == _without_source(theirs[key])["build"]
+        else:
+            assert _without_source(output) == _without_source(theirs[key]), key
+    with_source = {o.name for o in rendered() if o.rendered.recipe.sources}
+    assert with_source == {"sfpi", "tt-metal-source", "torch-ttnn"}
+    for script in PROJECT.glob("recipes/*/source/*"):
+        assert not script.is_file() or "tt_source" not in script.read_text(), script
+
+
+# --- what they are made from ---
+
+
+@pytest.mark.parametrize("version", [V065, V079])
+def test_every_source_is_pinned(version: str) -> None:
+    """By a commit, by an archive's hash, or by the hash of the tree, which names the same version."""
+    table = pins(version)
+    for source in sources("tt-metal-source", version):
+        if "path" in source:
+            assert source == {"path": "source/pins", "target_directory": "pins"}
+            continue
+        name = source.get("target_directory", "").removeprefix("_deps/").removesuffix("-src")
+        if source.get("sha256"):
+            assert re.fullmatch("[0-9a-f]{64}", source["sha256"]) and name in ("", "boost")
+            continue
+        if name == "tt-metal" and version == V065:
+            assert re.fullmatch("[0-9a-f]{40}", source["rev"])
+            continue
+        pin = table.pop(name)
+        if "git" in source:
+            assert source["git"] == f"https://github.com/{pin['repository']}.git"
+            assert source["rev"] == (pin.get("rev") or f"refs/tags/{pin['tag']}")
+        else:
+            ref = f"refs/tags/{pin['tag']}" if "tag" in pin else pin["rev"]
+            assert source["url"] == f"https://github.com/{pin['repository']}/archive/{ref}.tar.gz"
+        assert re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", pin["nar"]) or (not pin["nar"] and name in UNVERIFIED), name
+    assert table == {}, "pins without a source"
+
+
+def test_the_published_wheel_names_tt_metal_s_commit() -> None:
+    (source,) = (s for s in sources("tt-metal-source", V065) if s.get("target_directory") == "tt-metal")
+    with zipfile.ZipFile(published(TTNN_065)) as wheel:
+        (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        assert f"Metal pin {source['rev']}." in wheel.read(metadata).decode()
+
+
+def test_the_published_wheel_was_compiled_from_the_same_third_parties() -> None:
+    """Its libraries hold paths below CPM's cache, whose folders are named by the sha1 of what was asked for."""
+    table, found = pins(V065), dict[str, set[str]]()
+    with zipfile.ZipFile(published(TTNN_065)) as wheel:
+        for name in wheel.namelist():
+            if (name.endswith(".so") and "/lib/" in name) or "_ttnn.c" in name:
+                for match in re.finditer(rb"\.cpmcache/([\w-]+)/([0-9a-f]{40})/", wheel.read(name)):
+                    found.setdefault(match[1].decode(), set()).add(match[2].decode())
+    same = set()
+    for name, keys in found.items():
+        pin = table[name]
+        asked = f"https://github.com/{pin['repository']}.git"
+        words = sorted(["GIT_REPOSITORY", asked, "GIT_TAG", pin.get("tag") or pin["rev"]])
+        if keys == {hashlib.sha1(";".join(words).encode()).hexdigest()}:
+            same.add(name)
+    # the other two were asked for with patches, which count as well
+    assert same == {"flatbuffers", "fmt", "nlohmann_json", "pybind11", "taskflow"}
+    assert found.keys() - same == {"capnproto", "protobuf"}
+
+
+def test_sfpi_is_what_the_published_wheels_were_made_with() -> None:
+    made = {o.version: o for o in render(RECIPES, narrow(PROJECT / "variants.yaml", {})) if o.name == "sfpi"}
+    with zipfile.ZipFile(published(TTNN_065)) as wheel:
+        firmware = [name for name in wheel.namelist() if "/runtime/hw/lib/" in name and name.endswith(".o")]
+        versions = {m for name in firmware for m in re.findall(rb"tenstorrent/sfpi:([\d.]+)\)", wheel.read(name))}
+    assert versions == {b"7.11.0"} and "7.11.0" in made
+    with zipfile.ZipFile(published("ttnn-0.81.1-3.12")) as wheel:
+        said = wheel.read("ttnn/tt_metal/sfpi-version").decode()
+    (source,) = (s.to_dict() for s in made["7.89.0"].rendered.recipe.sources)
+    assert "sfpi_version='7.89.0'" in said and f"sfpi_x86_64_debian_txz_hash='{source['sha256']}'" in said
+
+
+def test_the_extension_is_compiled_as_upstream_does_it() -> None:
+    """The published wheel holds upstream's own CMakeLists.txt and sources."""
+    ours = (PROJECT / "recipes/torch-ttnn/source/CMakeLists.txt").read_text()
+    with zipfile.ZipFile(published(TORCH_020)) as wheel:
+        root = "torch_ttnn/cpp_extension/"
+        theirs = wheel.read(root + "CMakeLists.txt").decode()
+        there = {n.removeprefix(root) for n in wheel.namelist() if n.startswith(root + "ttnn_cpp_extension/src/")}
+    listed = set(re.findall(r"ttnn_cpp_extension/src/[\w/]+\.cpp", theirs))
+    assert listed == {name for name in there if name.endswith(".cpp")} and len(listed) > 5  # so a glob gives the same
+    (definitions,) = re.findall(r"target_compile_definitions\(ttnn_device_extension PRIVATE\s+(\w[^)]+)\)", theirs)[:1]
+    for word in definitions.split():
+        assert word in ours
+    for word in ("TT::Metalium", "TTNN::TTNN", "TORCH_LIBRARIES", "torch_python"):
+        assert word in theirs and word in ours
+    assert "install(FILES" in theirs and "install(FILES" not in ours  # the copies
+
+
+# --- the check of the sources ---
+
+
+def test_the_hash_of_a_tree_is_nix_s(prepare: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert prepare.nar_hash(tmp_path / "empty") == "sha256-pQpattmS9VmO3ZIQUFn66az8GSmB4IvYhTTCFn6SUmo="
+    # Debian has GitHub's archive of one of them, unchanged
+    lock = locks.load(PROJECT / "recipes/pytorch-libcxx/sources.lock")
+    (pin,) = (source for source in lock.source if source.name == "nlohmann-json3")
+    with tarfile.open(fileobj=io.BytesIO(fetch_debs([pin])[pin.sha256].read_bytes())) as archive:
+        archive.extractall(tmp_path, filter="tar")
+    assert prepare.nar_hash(tmp_path / "json-3.11.3") == pins(V079)["nlohmann_json"]["nar"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The stand-in's sources, as the recipe lays them out."""
+    standin = PROJECT / "tests/standin"
+    subprocess.run(["cp", "-r", standin / "tt-metal", standin / "_deps", f"{standin}/cpm/.", tmp_path], check=True)
+    return tmp_path
+
+
+def check(tree: Path, version: str = V065, sfpi: str = "7.11.0") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SOURCE / "prepare.py", version, sfpi, SOURCE / "patches"]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+
+
+def test_sources_are_patched_and_prepared(tree: Path) -> None:
+    done = check(tree)
+    assert done.returncode == 0, done.stderr
+    assert "-Werror" not in (tree / "tt-metal/CMakeLists.txt").read_text()
+    assert "second" in (tree / "_deps/fmt-src/include/fmt/format.h").read_text()
+    for folder in ("cmake", "tt_metal/third_party/umd/cmake"):
+        assert (tree / "tt-metal" / folder / "CPM.cmake").read_text() == (tree / "CPM.cmake").read_text()
+
+
+def test_another_tree_is_refused(tree: Path) -> None:
+    (tree / "_deps/fmt-src/LICENSE").chmod(0o755)
+    done = check(tree)
+    assert done.returncode == 1 and "_deps/fmt-src of fmtlib/fmt has sha256-" in done.stderr
+
+
+def test_pins_that_are_not_upstream_s_are_named(tree: Path) -> None:
+    file = tree / "tt-metal/third_party/CMakeLists.txt"
+    file.write_text(file.read_text().replace("11.1.4", "12.0.0") + "\nCPMAddPackage(NAME other VERSION 1.0)\n")
+    done = check(tree)
+    assert done.returncode == 1 and "asks for fmt 12.0.0; pinned is 11.1.4" in done.stderr
+    assert "not here: other 1.0" in done.stdout
+
+
+def test_another_sfpi_is_refused(tree: Path) -> None:
+    done = check(tree, sfpi="7.78.0")
+    assert done.returncode == 1 and "compiles kernels with sfpi 7.11.0; the variants say 7.78.0" in done.stderr
+
+
+def test_sources_without_pins_are_taken_as_they_are(tree: Path) -> None:
+    assert "these sources have no pins" in check(tree, version="1.0").stdout

@@ -1,0 +1,189 @@
+"""The recipes that compile, from the stand-in's sources to programs that run, with both C++ standard libraries."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tt_conda.audit.audit import audit
+from tt_conda.audit.finding import Severity
+from tt_conda.audit.targets import read_targets
+from tt_conda.channel import environment
+from tt_conda.channel.build import Built
+from tt_conda.elf.read import read
+from tt_conda.errors import TtCondaError
+
+Make = Callable[..., Built]
+Environment = Callable[..., Path]
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+pytestmark = pytest.mark.xdist_group("standin")
+
+HERE = Path(__file__).parent
+OURS = {"tt-metal", "tt-metal-kernels", "tt-metal-devel", "tt-metal-static", "libttnn", "ttnn", "torch-ttnn"}
+COMPILERS = ("clangxx_linux-64", "lld", "cmake", "ninja")
+STDLIBS = ("libcxx", "libstdcxx")
+RUNTIME = {"libcxx": "libc++.so.1", "libstdcxx": "libstdc++.so.6"}
+LIBRARIES = ("libtt_metal.so", "libtt_stl.so", "libdevice.so", "libtracy.so", "_ttnncpp.so")
+
+
+@pytest.fixture(scope="module")
+def stacks(environment_with: Environment) -> Callable[[str], Path]:
+    """The stack with one C++ standard library, and what compiles against it."""
+    made: dict[str, Path] = {}
+
+    def get(cxx_stdlib: str) -> Path:
+        if cxx_stdlib not in made:
+            packages = ["ttnn", "tt-metal-devel", *(["tt-metal-static"] if cxx_stdlib == "libcxx" else [])]
+            devel = ["libcxx-devel"] if cxx_stdlib == "libcxx" else []
+            made[cxx_stdlib] = environment_with(cxx_stdlib, packages, *COMPILERS, *devel)
+        return made[cxx_stdlib]
+
+    return get
+
+
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
+def test_ttnn_runs(stacks: Callable[[str], Path], call: Call, cxx_stdlib: str) -> None:
+    """From Python through the bindings and both libraries, and exceptions of each of them back."""
+    code = """
+import ttnn
+print(ttnn.add([1, 2], [3, 4]), ttnn.additions(), ttnn.is_debug())
+for raises in (lambda: ttnn.add([1], [1, 2]), ttnn.open_device):
+    try:
+        raises()
+    except (RuntimeError, ValueError) as error:
+        print(type(error).__name__, error)
+paths = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line}
+names = [path.rsplit("/", 1)[-1] for path in paths]
+print(sorted(name for name in names if name.startswith(("libtt_", "libdevice", "libtracy", "_ttnncpp", "libmpi.so"))))
+print(any(name.startswith("libc++.so") for name in names))
+"""
+    said = call(stacks(cxx_stdlib), "python", "-c", code).stdout.splitlines()
+    assert said[:3] == [
+        "[4.0, 6.0] 1 False",
+        "ValueError sizes differ: 1 and 1 2 ",
+        "RuntimeError No chips detected in the cluster",
+    ]
+    libraries = ["_ttnncpp.so", "libdevice.so", "libmpi.so.40", "libtracy.so.0.10.0", "libtt_metal.so", "libtt_stl.so"]
+    assert said[3] == str(libraries)
+    assert said[4] == str(cxx_stdlib == "libcxx")
+
+
+def test_kernels_compile_where_the_environment_is(stacks: Callable[[str], Path], call: Call, tmp_path: Path) -> None:
+    """With SFPI's package, found below the root; without the activation's variable by the library's own folder."""
+    code = "import ttnn; print(open(ttnn.compile_kernel('ttnn/cpp/ttnn/operations/add/device/kernels/add.cpp')).read())"
+    prefix = stacks("libcxx")
+    assert call(prefix, "python", "-c", code, TMPDIR=str(tmp_path)).stdout.startswith("RISC-V ")
+    assert (prefix / "libexec/tt-metalium/runtime/sfpi").samefile(prefix / "share/tt-metalium/runtime/sfpi")
+    elsewhere = call(prefix, "python", "-c", code, TT_METAL_RUNTIME_ROOT=str(tmp_path), check=False)
+    assert elsewhere.returncode != 0 and f"{tmp_path}/ttnn/cpp" in elsewhere.stderr  # what one sets oneself counts
+
+
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
+def test_a_cmake_project_finds_both_packages(
+    stacks: Callable[[str], Path], call: Call, tmp_path: Path, cxx_stdlib: str
+) -> None:
+    prefix = stacks(cxx_stdlib)
+    static = cxx_stdlib == "libcxx"
+    flag = "libc++" if cxx_stdlib == "libcxx" else "libstdc++"
+    build = (
+        f"unset TT_METAL_RUNTIME_ROOT; cmake -G Ninja -S {HERE}/consumer -B {tmp_path}"
+        f" -DCMAKE_PREFIX_PATH={prefix}"
+        f" -DCMAKE_CXX_FLAGS=-stdlib={flag} -DWITH_STATIC={'ON' if static else 'OFF'} && cmake --build {tmp_path}"
+    )
+    call(prefix, "bash", "-c", build)
+    for name in ("metalium", "static") if static else ("metalium",):
+        assert call(prefix, tmp_path / name).stdout.splitlines() == [
+            "0.65.0 Release", "No chips detected in the cluster",
+        ]  # fmt: skip
+    assert call(prefix, tmp_path / "nn").stdout.splitlines() == ["4 6 ", "sizes differ: 1 and 1 2 "]
+    assert RUNTIME[cxx_stdlib] in read(tmp_path / "nn").needed
+    if static:
+        assert not set(LIBRARIES) & set(read(tmp_path / "static").needed)
+
+
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
+def test_the_audit_finds_nothing_in_it(stacks: Callable[[str], Path], cxx_stdlib: str) -> None:
+    with read_targets([stacks(cxx_stdlib)]) as scene:
+        findings = audit(scene).findings
+    bad = [
+        f"{finding.code} {finding.message}" for finding in findings
+        if finding.severity is not Severity.NOTE and any(p.owner.split()[0] in OURS for p in finding.places)
+    ]  # fmt: skip
+    assert bad == []
+    assert [finding.code for finding in findings if finding.severity is Severity.ERROR] == []
+
+
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
+def test_libraries_name_no_folder_of_the_machine(stacks: Callable[[str], Path], cxx_stdlib: str) -> None:
+    prefix = stacks(cxx_stdlib)
+    for name in LIBRARIES:
+        facts = read(prefix / "lib" / name)
+        assert facts.runpath is None and facts.rpath and facts.rpath.startswith("$ORIGIN"), name
+        content = (prefix / "lib" / name).read_bytes()
+        assert b"placehold" not in content and b"openmpi-v5.0.7-ulfm" not in content and b"/.work/" not in content
+
+
+def test_debug(make: Make, project: Path, others: list[str | Path]) -> None:
+    """Assertions and symbols; it does not come where nobody asked for it."""
+    result = make("tt-metal", cxx_stdlib="libcxx", tt_metal_build="Debug")
+    make("tt-metal", cxx_stdlib="libcxx")
+    channels = [project / "output", *others]
+    (stem,) = (s for s in (*result.built, *result.current, *result.reused) if "libcxx_localdebug" in s)
+    found = environment.solve(["tt-metal"], channels)
+    assert next(r.build for r in found if r.name.normalized == "tt-metal").startswith("libcxx_local_")
+    prefix = project / "debug"
+    environment.install([f"tt-metal * {stem.rsplit('-', 1)[1]}"], prefix, channels)
+    library = prefix / "lib/libtt_metal.so"
+    assert b".debug_info" in library.read_bytes()
+    is_debug = ctypes.CDLL(str(library))._ZN2tt8tt_metal8is_debugEv
+    is_debug.restype = ctypes.c_bool
+    assert is_debug()
+
+
+def test_what_does_not_fit_is_not_installed(make: Make, project: Path, others: list[str | Path]) -> None:
+    for cxx_stdlib in STDLIBS:
+        make("libttnn", cxx_stdlib=cxx_stdlib)
+    with pytest.raises(TtCondaError, match="tt-metal"):
+        environment.solve(["libttnn * libcxx_local_*", "tt-metal * libstdcxx_local_*"], [project / "output", *others])
+
+
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
+def test_the_extension_runs_on_pytorch(
+    environment_with: Environment, call: Call, pytorch: Callable[[str], None], cxx_stdlib: str
+) -> None:
+    pytorch(cxx_stdlib)
+    prefix = environment_with(cxx_stdlib, ["torch-ttnn"])
+    code = """
+import collections, os, sys, torch, ttnn, torch_ttnn
+from torch_ttnn.cpp_extension import ttnn_module
+assert sys.modules["torch.ttnn"] is ttnn_module
+ones = torch.ones(2, 2, device="ttnn:0")
+assert (ones + ones).cpu().tolist() == [[2, 2], [2, 2]]
+assert ttnn_module.additions() == ttnn.additions() == 1  # one library, for both
+assert ones.sum().item() == 4  # falls back to the host
+assert ttnn_module.catches_torch_error() and ttnn_module.catches_no_chips()
+try:
+    torch.ones(2, device="ttnn:0") + torch.ones(3, device="ttnn:0")
+except ValueError as error:
+    assert "sizes differ" in str(error)
+paths = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "/" in line}
+count = collections.Counter(os.path.basename(os.path.realpath(path)) for path in paths)
+print([name for name, many in count.items() if many > 1])
+print(sorted(name for name in count if name.startswith(("libc++.so", "libstdc++.so"))))
+"""
+    said = call(prefix, "python", "-c", code).stdout.splitlines()
+    assert said[0] == "[]"
+    extension = next(prefix.glob("lib/python*/site-packages/torch_ttnn_cpp_extension/ttnn_device_extension"))
+    facts = read(extension)
+    assert RUNTIME[cxx_stdlib] in facts.needed
+    assert not set(RUNTIME.values()) - {RUNTIME[cxx_stdlib]} & set(facts.needed)
+    assert sorted(extension.parent.iterdir()) == [extension]  # and no copy of anything beside it
+    with read_targets([prefix]) as scene:
+        bad = [f for f in audit(scene).findings if f.severity is not Severity.NOTE
+               and any(p.owner.split()[0] in OURS for p in f.places)]  # fmt: skip
+    assert [f"{f.code} {f.message}" for f in bad] == []
