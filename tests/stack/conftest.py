@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,8 +52,9 @@ def channels(output: Path, others: list[str | Path]) -> list[str | Path]:
 
 @pytest.fixture(scope="session")
 def suite(output: Path) -> list[PackageFacts]:
-    """The packages that `ci/run build` makes; PyTorch, where it was built on request, has its own tests."""
-    return [package for package in channel_facts(output) if package.name not in PYTORCH]
+    """The packages that `ci/run build` makes; what is compiled, where it was built on request, has its own tests."""
+    compiled = re.compile(r"(lib\w+_)?(source|local)(debug)?_")
+    return [p for p in channel_facts(output) if p.name not in PYTORCH and not compiled.match(p.build)]
 
 
 @pytest.fixture(scope="session")
