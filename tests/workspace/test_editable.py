@@ -41,6 +41,7 @@ def dev(folder: Path) -> manifests.Environment:
     assert text.count(old) == 1
     text = text.replace(old, new) + '\n[feature.only-python.dependencies]\npython = "*"\n'
     (folder / "pixi.toml").write_text(text)
+    shutil.copytree(PROJECT / "recipes/torch-ttnn", folder / "recipes/torch-ttnn")  # has the script of `develop`
     return manifests.read(folder / "pixi.toml").environment("dev")
 
 
@@ -154,7 +155,7 @@ def test_a_checkout_that_does_not_build_is_an_error(
 ) -> None:
     broken = Path(shutil.copytree(NATIVE, folder / "broken"))
     (broken / "CMakeLists.txt").write_text("message(FATAL_ERROR nonsense)\n")
-    with pytest.raises(TtCondaError, match="pip could not install"):
+    with pytest.raises(TtCondaError, match="broken could not be installed"):
         make.make(dev, prefix, others, editable=[broken])
     said = capfd.readouterr()
     assert "nonsense" in said.err and said.out == ""

@@ -171,8 +171,8 @@ TASKS = [
     (feature, name, task)
     for feature, table in MANIFEST["feature"].items() for name, task in table.get("tasks", {}).items()
 ]  # fmt: skip
-PROGRAMS = {"tt-conda": "tt-conda", "pytest": "pytest", "ruff": "ruff", "mypy": "mypy", "python": "python"}
-"""Program → the package, or PyPI's distribution, that has it."""
+PROGRAMS = {"tt-conda": "tt-conda", "pytest": "pytest", "ruff": "ruff", "mypy": "mypy", "bash": "python"}
+"""Program → the package, or PyPI's distribution, that has it; or, of bash, what its script runs."""
 
 
 def test_tasks_come_after_what_they_need(tasks: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,9 +23,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PIP = ("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action", "ignore")
-_EDITABLE = ("--no-deps", "--no-build-isolation", "--editable")
-"""All that a checkout needs, to be built and to run, is the environment's."""
+DEVELOP = "python -m pip install --no-deps --no-build-isolation --editable {{ checkout }}"
+"""How a checkout is installed where a workspace has no task ``develop``: all that it needs is the environment's."""
+_QUIET = {"PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
 _METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -65,14 +66,27 @@ def check_against(projects: Sequence[Path], records: Sequence[RepoDataRecord]) -
 
 
 def install(
-    requirements: Sequence[str], projects: Sequence[Path], prefix: Path, records: Sequence[RepoDataRecord]
+    requirements: Sequence[str],
+    projects: Sequence[Path],
+    prefix: Path,
+    records: Sequence[RepoDataRecord],
+    develop: str = DEVELOP,
+    cwd: Path | None = None,
 ) -> None:
     """Install what pip shall install, where it has not been for these packages and these projects' metadata.
 
     A checkout that was installed before stays so, also when packages have changed.
 
+    Args:
+        requirements: what comes from PyPI.
+        projects: folders of checkouts.
+        prefix: the environment.
+        records: its conda packages.
+        develop: the shell's command that installs a checkout, with ``{{ checkout }}`` in the place of its folder.
+        cwd: where that command is run.
+
     Raises:
-        TtCondaError: pip failed; it has said why on standard error.
+        TtCondaError: a command failed; it has said why on standard error.
     """
     file, done = _Done.of(prefix)
     packages = _sha256(sorted(str(record.url).encode() + (record.sha256 or b"") for record in records))
@@ -80,23 +94,25 @@ def install(
     if done.packages != packages:
         done = _Done(packages=packages)
     if requirements and done.requirements != list(requirements):
-        _pip(prefix, ", ".join(requirements), requirements)
+        command = shlex.join(["python", "-m", "pip", "install", *requirements])
+        _run(prefix, ", ".join(requirements), command, cwd)
         done.requirements = list(requirements)
     for folder in dict.fromkeys([*before, *projects]):
         metadata = _sha256(_files(folder))
         if done.projects.get(str(folder)) != metadata:
-            _pip(prefix, str(folder), [*_EDITABLE, str(folder)])
+            before_it, _, after_it = re.split(r"({{\s*checkout\s*}})", develop, maxsplit=1)
+            _run(prefix, str(folder), f"{before_it}{shlex.quote(str(folder))}{after_it}", cwd)
             done.projects[str(folder)] = metadata
         write_atomically(file, done.model_dump_json())
     write_atomically(file, done.model_dump_json())
 
 
-def _pip(prefix: Path, what: str, arguments: Sequence[str]) -> None:
+def _run(prefix: Path, what: str, command: str, cwd: Path | None) -> None:
     with stage(f"Installing {what}"):
         # what a command in the environment prints shall be all that is on standard output
-        if shell.run(prefix, ["bash", "-c", 'exec "$@" >&2', "bash", *_PIP, *arguments]):
+        if shell.run(prefix, ["bash", "-c", f"exec >&2\n{command}"], env=_QUIET, cwd=cwd):
             raise TtCondaError(
-                f"pip could not install {what} into {prefix}; what it said is above.",
+                f"{what} could not be installed into {prefix}; what was said about it is above.",
                 "The environment's packages are there. Correct what is wrong and run the same command again.",
             )
 

@@ -57,7 +57,9 @@ def make(
     with prefixes.alone(prefix):
         prefixes.transact(records, prefix, list(environment.specs), distrust=mode != "")
         _set_variables(environment, prefix)
-    checkouts.install(environment.requirements, projects, prefix, records)
+    checkouts.install(
+        environment.requirements, projects, prefix, records, environment.develop, environment.manifest.parent
+    )
     return records
 
 

@@ -16,6 +16,7 @@ from rattler import MatchSpec, Subdir
 from rattler.exceptions import InvalidMatchSpecError
 
 from tt_conda.errors import TtCondaError
+from tt_conda.workspace import checkouts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -125,6 +126,8 @@ class Environment:
     """What comes from PyPI, as pip is told."""
     variables: Mapping[str, str]
     """What activation sets."""
+    develop: str
+    """The task ``develop``: the command that installs a checkout for editing, run in the workspace's folder."""
 
     @property
     def prefix(self) -> Path:
@@ -183,6 +186,7 @@ class Workspace:
             built=tuple(dict.fromkeys(package for package, table in condas if table.path)),
             editable=tuple(dict.fromkeys(folder / table.path for _, table in pypis if table.path)),
             requirements=tuple(table.requirement(package) for package, table in pypis if not table.path),
+            develop=next((str(f.tasks["develop"]["cmd"]) for f in features if "develop" in f.tasks), checkouts.DEVELOP),
             variables={name: value for f in reversed(features) for name, value in f.activation.env.items()},
         )  # fmt: skip
 
