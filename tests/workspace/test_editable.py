@@ -1,4 +1,4 @@
-"""The environment ``dev``, without PyTorch: a checkout with C++ in it is installed, edited, and imported again."""
+"""The environment ``dev``, without PyTorch and tt-metal: a checkout with C++ in it is installed, edited, and imported again."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def dev(folder: Path) -> manifests.Environment:
-    """The project's own ``dev`` as it is, but for what stands on PyTorch."""
+    """The project's own ``dev`` as it is, but for what the project compiles."""
     text = (PROJECT / "pixi.toml").read_text()
-    old, new = '"stack", "libcxx", "dev"', '"dev", "only-python"'
-    assert text.count(old) == 1
-    text = text.replace(old, new) + '\n[feature.only-python.dependencies]\npython = "*"\n'
+    for old, new in (('"stack", "libcxx", "dev"', '"dev", "only-python"'), ('tt-metal-devel = { path', '# { path')):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    text += '\n[feature.only-python.dependencies]\npython = "*"\n'
     (folder / "pixi.toml").write_text(text)
     shutil.copytree(PROJECT / "recipes/torch-ttnn", folder / "recipes/torch-ttnn")  # has the script of `develop`
     return manifests.read(folder / "pixi.toml").environment("dev")

@@ -91,11 +91,13 @@ def test_a_changed_manifest_changes_the_environment(manifest: Path, channel: Pat
 
 def test_what_is_not_built_yet_is_named_with_its_command(manifest: Path, channel: Path, tmp_path: Path) -> None:
     text = manifest.read_text().replace('"recipes/mine" }', '"recipes/mine", build = "libcxx" }')
-    manifest.write_text(text)
-    (manifest.parent / "variants.yaml").write_text("cxx_stdlib: [libstdcxx, libcxx]\npython: ['3.10']\n")
+    manifest.write_text(text.replace("[workspace]", '[workspace]\nbuild-variants-files = ["more.yaml"]'))
+    own = "cxx_stdlib: [libstdcxx, libcxx]\npython: ['3.10']\norigin: [wheel]\n"
+    (manifest.parent / "variants.yaml").write_text(own)
+    (manifest.parent / "more.yaml").write_text("origin: [source]\n")
     with pytest.raises(TtCondaError, match="needs mine, which no channel has") as error:
         make.make(manifests.read(manifest).environment("mine"), tmp_path / "env", [channel])
-    assert error.value.way_out == "tt-conda build mine --cxx-stdlib libcxx"
+    assert error.value.way_out == "tt-conda build mine --cxx-stdlib libcxx --origin source"
     assert not (tmp_path / "env").exists()
 
 

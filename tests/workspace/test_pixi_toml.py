@@ -17,10 +17,11 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rattler import MatchSpec, PackageName, PackageRecord, RepoDataRecord
 from rattler.package.build_string import BuildString
+from rattler_build import VariantConfig
 
 from tt_conda import settings
 from tt_conda.channel import environment, index
-from tt_conda.channel.variants import Output, narrow, render
+from tt_conda.channel.variants import Output, render
 from tt_conda.workspace import manifest as manifests
 
 if sys.version_info >= (3, 11):
@@ -43,7 +44,13 @@ def load(file: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def outputs() -> list[Output]:
-    return render(sorted(PROJECT.glob("recipes/*/recipe.yaml")), narrow(PROJECT / "variants.yaml", {}))
+    """Carved and compiled."""
+    recipes = sorted(PROJECT.glob("recipes/*/recipe.yaml"))
+    ways = [["variants.yaml"], ["variants.yaml", "variants.source.yaml"]]
+    return [
+        output for files in ways
+        for output in render(recipes, VariantConfig.from_files([PROJECT / file for file in files]))
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

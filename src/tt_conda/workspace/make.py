@@ -102,13 +102,16 @@ def lock(
 
 
 def _axes(environment: Environment) -> list[str]:
-    """The options of ``tt-conda build`` for the axes whose value the environment's build strings name."""
-    variants = environment.manifest.parent / "variants.yaml"
-    axes = VariantConfig.from_file(variants).to_dict() if variants.is_file() else {}
+    """The options of ``tt-conda build`` that give what an environment wants, as far as axes and specs say it."""
+    own = environment.manifest.parent / "variants.yaml"
+    usual = VariantConfig.from_file(own).to_dict() if own.is_file() else {}
+    axes = VariantConfig.from_files([own, *environment.variants]).to_dict() if usual else {}
     builds = {spec.split()[2] for spec in (*environment.specs, *environment.constraints) if len(spec.split()) > 2}
-    return [
-        f"--{axis.replace('_', '-')} {value}" for axis, values in axes.items() for value in values if value in builds
-    ]
+    wanted = {
+        axis: [value for value in values if value in builds or (len(values) == 1 and values != usual[axis])]
+        for axis, values in axes.items()
+    }
+    return [f"--{axis.replace('_', '-')} {value}" for axis, values in wanted.items() for value in values]
 
 
 def _locked(environment: Environment, channels: Sequence[str | Path], mode: Mode) -> list[RepoDataRecord] | None:

@@ -81,7 +81,10 @@ def _features(value: Any) -> Any:
 
 
 class _Workspace(BaseModel):
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+
     platforms: list[str | dict[str, str]]
+    build_variants_files: tuple[Path, ...] = ()
 
 
 class _Manifest(_Table):
@@ -126,6 +129,8 @@ class Environment:
     """What comes from PyPI, as pip is told."""
     variables: Mapping[str, str]
     """What activation sets."""
+    variants: tuple[Path, ...]
+    """What the workspace's packages are built for, after the recipes' own axes."""
     develop: str
     """The task ``develop``: the command that installs a checkout for editing, run in the workspace's folder."""
 
@@ -186,6 +191,7 @@ class Workspace:
             built=tuple(dict.fromkeys(package for package, table in condas if table.path)),
             editable=tuple(dict.fromkeys(folder / table.path for _, table in pypis if table.path)),
             requirements=tuple(table.requirement(package) for package, table in pypis if not table.path),
+            variants=tuple(folder / file for file in self._content.workspace.build_variants_files),
             develop=next((str(f.tasks["develop"]["cmd"]) for f in features if "develop" in f.tasks), checkouts.DEVELOP),
             variables={name: value for f in reversed(features) for name, value in f.activation.env.items()},
         )  # fmt: skip
