@@ -3,4 +3,13 @@
 set -euo pipefail
 editable() { python -m pip install --no-deps --no-build-isolation --editable "$1"; }
 
-editable "$1"
+checkout=$(cd "$1" && pwd)
+extension=$checkout/torch_ttnn/cpp_extension
+if [ -d "$extension/ttnn_cpp_extension" ]; then
+    # torch-ttnn's own CMake project wants tt-metal's build folder beside it, so its sources are compiled by ours, as for
+    # the package; it comes first, since `import torch_ttnn` imports it.
+    SKBUILD_BUILD_DIR="$checkout/build/extension-{wheel_tag}" SKBUILD_CMAKE_DEFINE="TORCH_TTNN_SOURCE=$extension" \
+        editable "$(dirname "$0")/source"
+    export SKIP_CPP_EXTENSION=1 SKBUILD_EDITABLE_REBUILD=false
+fi
+editable "$checkout"

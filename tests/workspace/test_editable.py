@@ -1,4 +1,4 @@
-"""The environment ``dev``, without PyTorch and tt-metal: a checkout with C++ in it is installed, edited, and imported again."""
+"""The environment ``dev``, without what the project compiles: a checkout is installed, edited, and imported again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def dev(folder: Path) -> manifests.Environment:
     """The project's own ``dev`` as it is, but for what the project compiles."""
     text = (PROJECT / "pixi.toml").read_text()
-    for old, new in (('"stack", "libcxx", "dev"', '"dev", "only-python"'), ('tt-metal-devel = { path', '# { path')):
+    for old, new in (('"stack", "libcxx", "dev"', '"dev", "only-python"'), ("tt-metal-devel = { path", "# { path")):
         assert text.count(old) == 1
         text = text.replace(old, new)
     text += '\n[feature.only-python.dependencies]\npython = "*"\n'

@@ -1,0 +1,80 @@
+"""The whole of ``dev`` on a stand-in for upstream and, where it is built, PyTorch: torch-ttnn is edited."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tt_conda import settings
+from tt_conda.channel.build import build
+from tt_conda.channel.places import channel_url, local_path
+
+PROJECT = Path(__file__).parents[2]
+VERSION = "0.65.0.dev20251205"
+SAY = """
+import sys, torch, ttnn, torch_ttnn
+from torch_ttnn.cpp_extension import ttnn_module
+assert sys.modules["torch.ttnn"] is ttnn_module
+ones = torch.ones(2, device="ttnn:0")
+print(ttnn_module.__file__, (ones + ones).cpu().tolist(), ttnn_module.additions())
+"""
+
+pytestmark = pytest.mark.xdist_group("standin")
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory, others: list[str | Path]) -> Path:
+    """The stand-in's packages with libc++, for the Python of the PyTorch that is there; else the tests are left out."""
+    own = PROJECT / "output"
+    places = [own, *settings.extra_channels()]
+    folders = [local_path(channel_url(place)) for place in places]
+    pythons = [v for v in ("3.10", "3.12") for f in folders
+               if f is None or any(f.glob(f"linux-64/pytorch-*-libcxx_py{v.replace('.', '')}_*.conda"))]  # fmt: skip
+    if not pythons:
+        command = "tt-conda build pytorch --cxx-stdlib libcxx --python 3.10"
+        pytest.skip(f"no pytorch with libcxx for Python 3.10 is here; to build it: {command}")
+    folder = tmp_path_factory.mktemp("standin")
+    for name in ("sfpi", "tt-metal", "ttnn"):
+        shutil.copytree(PROJECT / "recipes" / name, folder / "recipes" / name)
+    for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "LICENSE"):
+        shutil.copy(file, folder)
+    (folder / "tests").mkdir()
+    (folder / "tests/standin").symlink_to(PROJECT / "tests/standin")
+    build(
+        ["ttnn", "tt-metal-devel"], project=folder, channels=lambda: [*places, *others],
+        axes={"origin": ["source"], "cxx_stdlib": ["libcxx"], "python": pythons[:1], "tt_metal_version": [VERSION]},
+        instead={"tt_source": ["../../tests/standin"], "tt_metal_build": ["Release"]},
+    )  # fmt: skip
+    return folder / "output"
+
+
+def test_an_edit_in_torch_ttnn_is_compiled_by_the_next_import(
+    channel: Path, others: list[str | Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("dev")
+    checkout = Path(shutil.copytree(PROJECT / "tests/standin/torch-ttnn", folder / "torch-ttnn"))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "TT_METAL"))}
+    environ |= {"TT_CONDA_EXTRA_CHANNEL": str(channel)}
+
+    def say(*options: str) -> list[str]:
+        done = subprocess.run(
+            ["tt-conda", "shell", "dev", "--prefix", str(folder / "env"), *options, "--", "python", "-c", SAY],
+            env=environ, cwd=PROJECT, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout.splitlines()[-1].split(maxsplit=1)
+
+    file, rest = say("--editable", str(checkout))
+    assert file.startswith(str(checkout)) and rest == "[2.0, 2.0] 1"
+    source = checkout / "torch_ttnn/cpp_extension/ttnn_cpp_extension/src/open_registration_extension.cpp"
+    text = source.read_text()
+    assert text.count("ttnn::add(values(self), values(other)).values()") == 1
+    source.write_text(text.replace("values(other)).values()", "ttnn::add(values(other), values(other))).values()"))
+    later = time.time_ns() + 2_000_000_000
+    os.utime(source, ns=(later, later))
+    assert say()[1] == "[3.0, 3.0] 2"
