@@ -3,8 +3,8 @@
     ci/run exec python benchmarks/shell.py                    # what `dev` has beside the stack, and a small extension
     ci/run exec python benchmarks/shell.py --stack CHANNEL    # all of it, with CHANNEL's packages, and a torch-ttnn
 
-Cold is without unpacked packages and without ccache's objects; the channels are there, as a mirror nearby would be. Times
-of one run on one machine are compared with each other only.
+Cold is without unpacked packages and without objects in ccache; the channels are on the machine. Times of one run are
+compared with each other only.
 """
 
 from __future__ import annotations
