@@ -8,6 +8,10 @@ fi
 for file in "$RECIPE_DIR"/patches/*.patch "$RECIPE_DIR/patches/$pytorch_source"/*.patch; do
     [ ! -e "$file" ] || patch --batch --directory pytorch --strip 1 --input "$file"
 done
+# protobuf is inside libtorch_cpu, hidden; its empty string, which is known by its address, is for libtorch_python too.
+sed -i 's/^\([^/]*\<fixed_address_empty_string\)\({};\|;\)/\1 __attribute__((visibility("default")))\2/' \
+    pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
+grep -q 'fixed_address_empty_string __attribute__' pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
 mkdir -p licenses
 cp pytorch/LICENSE pytorch/NOTICE licenses/
 for folder in pytorch/third_party/*/ pytorch/third_party/*/mkl-dnn/; do
