@@ -48,6 +48,7 @@ def test_of_another_platform(manifest: Path) -> None:
         (('old = ["old"]', 'old = ["new"]'), "the environment old has no feature new"),
         (('COLOUR = "red"', 'COLOUR = "$HOME"'), "for a shell to expand"),
         (("[workspace]", "[project]"), "workspace"),
+        (("[feature.elsewhere]", '[feature.mine.tasks.develop]\ncmd = "pip"\n[feature.elsewhere]'), "the task develop"),
     ],
 )
 def test_what_is_not_understood_is_named(manifest: Path, change: tuple[str, str], said: str) -> None:

@@ -6,11 +6,12 @@ import hashlib
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rattler import RepoDataRecord
 
 from tt_conda.channel import shell
@@ -23,8 +24,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DEVELOP = "python -m pip install --no-deps --no-build-isolation --editable {{ checkout }}"
-"""How a checkout is installed where a workspace has no task ``develop``: all that it needs is the environment's."""
 _QUIET = {"PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
 _METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 
@@ -40,7 +39,10 @@ class _Done(BaseModel):
     @classmethod
     def of(cls, prefix: Path) -> tuple[Path, _Done]:
         file = prefix / "conda-meta" / "tt-conda.pip"  # not *.json: each of those is the record of a package
-        return file, cls.model_validate_json(file.read_text()) if file.is_file() else cls()
+        try:
+            return file, cls.model_validate_json(file.read_text())
+        except (FileNotFoundError, ValidationError):  # it is only a note: without it, all is installed again
+            return file, cls()
 
 
 def project(folder: Path) -> Path:
@@ -70,8 +72,8 @@ def install(
     projects: Sequence[Path],
     prefix: Path,
     records: Sequence[RepoDataRecord],
-    develop: str = DEVELOP,
-    cwd: Path | None = None,
+    develop: str,
+    cwd: Path,
 ) -> None:
     """Install what pip shall install, where it has not been for these packages and these projects' metadata.
 
@@ -107,10 +109,13 @@ def install(
     write_atomically(file, done.model_dump_json())
 
 
-def _run(prefix: Path, what: str, command: str, cwd: Path | None) -> None:
+def _run(prefix: Path, what: str, command: str, cwd: Path) -> None:
     with stage(f"Installing {what}"):
         # what a command in the environment prints shall be all that is on standard output
-        if shell.run(prefix, ["bash", "-c", f"exec >&2\n{command}"], env=_QUIET, cwd=cwd):
+        code = shell.run(prefix, ["bash", "-c", f"exec >&2\n{command}"], env=_QUIET, cwd=cwd)
+        if code - 128 in (signal.SIGINT, signal.SIGTERM):
+            raise KeyboardInterrupt
+        if code:
             raise TtCondaError(
                 f"{what} could not be installed into {prefix}; what was said about it is above.",
                 "The environment's packages are there. Correct what is wrong and run the same command again.",

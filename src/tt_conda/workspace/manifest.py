@@ -5,6 +5,7 @@ Of the format, read is what such environments consist of; a key that would chang
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from rattler import MatchSpec, Subdir
 from rattler.exceptions import InvalidMatchSpecError
 
 from tt_conda.errors import TtCondaError
-from tt_conda.workspace import checkouts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +25,9 @@ else:
 
 DEFAULT = "default"
 """The environment, and the feature, that need no table of their own."""
+
+DEVELOP = "python -m pip install --no-deps --no-build-isolation --editable {{ checkout }}"
+"""The task ``develop`` of a workspace that has none: all that a checkout needs is the environment's."""
 
 
 class _Table(BaseModel):
@@ -93,7 +96,7 @@ class _Manifest(_Table):
     workspace: _Workspace
     dependencies: Condas = {}
     constraints: Condas = {}
-    pypi_dependencies: PyPIs = Field({}, alias="pypi-dependencies")
+    pypi_dependencies: PyPIs = {}
     activation: _Activation = _Activation()
     target: dict[str, Any] = Field({}, max_length=0)
     feature: dict[str, _Feature] = {}
@@ -192,7 +195,7 @@ class Workspace:
             editable=tuple(dict.fromkeys(folder / table.path for _, table in pypis if table.path)),
             requirements=tuple(table.requirement(package) for package, table in pypis if not table.path),
             variants=tuple(folder / file for file in self._content.workspace.build_variants_files),
-            develop=next((str(f.tasks["develop"]["cmd"]) for f in features if "develop" in f.tasks), checkouts.DEVELOP),
+            develop=next((str(f.tasks["develop"]["cmd"]) for f in features if "develop" in f.tasks), DEVELOP),
             variables={name: value for f in reversed(features) for name, value in f.activation.env.items()},
         )  # fmt: skip
 
@@ -235,6 +238,9 @@ def read(file: Path) -> Workspace:
                 MatchSpec(spec, strict=True)
             except InvalidMatchSpecError as error:
                 raise TtCondaError(f"{file}: {spec!r} is no package spec: {error}", "Correct it.") from error
+        develop = str(feature.tasks.get("develop", {}).get("cmd", DEVELOP))
+        if not re.search(r"{{\s*checkout\s*}}", develop):
+            raise TtCondaError(f"{file}: the task develop is {develop!r}.", "It takes a {{ checkout }}.")
         for name, value in feature.activation.env.items():
             if "$" in value:
                 raise TtCondaError(f"{file}: {name} = {value!r} is for a shell to expand.", "Set it to a plain value.")
