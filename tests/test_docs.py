@@ -152,6 +152,12 @@ def test_a_wrong_one_is_found(line: str) -> None:
     assert isinstance(error.value, AssertionError) or hasattr(error.value, "exit_code")
 
 
+def test_the_environments_that_are_told_are_those_that_there_are() -> None:
+    text = (PROJECT / "docs/developing.md").read_text().partition("## Environments")[2]
+    table = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    assert re.findall(r"`([\w-]+)`", table) == list(MANIFEST["environments"])
+
+
 # --- links and tests ---
 
 

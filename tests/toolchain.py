@@ -35,7 +35,7 @@ def _links(compiler: str) -> bool:
 
 
 def _environment() -> Path:
-    return _made("toolchain", "clang_linux-64", "lld")
+    return _made("toolchain", "clang_linux-64", "lld", "llvm-tools")
 
 
 @lru_cache
