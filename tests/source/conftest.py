@@ -62,7 +62,7 @@ def make(project: Path, others: list[str | Path], python: str) -> Make:
         with (Path(os.environ["TT_CONDA_TEST_FOLDER"]) / "standin.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             return build(
-                packages,
+                ["sfpi", *packages],  # by its name, or an older one would do
                 axes={"origin": ["source"], "cxx_stdlib": [cxx_stdlib], "python": [python],
                       "tt_metal_version": [VERSION]},
                 instead={"tt_source": ["../../tests/standin"], "tt_metal_build": [tt_metal_build],

@@ -134,7 +134,7 @@ def test_debug(make: Make, project: Path, others: list[str | Path]) -> None:
     make("tt-metal", cxx_stdlib="libcxx")
     channels = [project / "output", *others]
     (stem,) = (s for s in (*result.built, *result.current, *result.reused) if "libcxx_localdebug" in s)
-    found = environment.solve(["tt-metal"], channels)
+    found = environment.solve(["tt-metal * libcxx_*"], channels)
     assert next(str(r.build) for r in found if r.name.normalized == "tt-metal").startswith("libcxx_local_")
     prefix = project / "debug"
     environment.install([f"tt-metal * {stem.rsplit('-', 1)[1]}"], prefix, channels)

@@ -15,12 +15,12 @@ export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCH
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
 export CXXFLAGS="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
 # libtorch_python.so and its like are needed for what they register, not for their symbols
-export LDFLAGS="-Wl,-O2 -Wl,--disable-new-dtags -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib"
+export LDFLAGS="-Wl,-O2 -Wl,--disable-new-dtags -L$SRC_DIR/host/lib"
 [ "$cxx_stdlib" = libstdcxx ] || CXXFLAGS+=" -stdlib=libc++"
 unset CPPFLAGS
 cmake -G Ninja -S "$RECIPE_DIR/source" -B build -DTORCH_TTNN_SOURCE="$SRC_DIR/torch-ttnn/torch_ttnn/cpp_extension" \
     -DCMAKE_BUILD_TYPE="$tt_metal_build" -DCMAKE_PREFIX_PATH="$SRC_DIR/host" -DCMAKE_INSTALL_PREFIX="$SP_DIR" \
-    -DCMAKE_SKIP_RPATH=ON -DPython_EXECUTABLE="$PYTHON"
+    -DCMAKE_SKIP_RPATH=ON -DCMAKE_MODULE_LINKER_FLAGS="$LDFLAGS -Wl,-rpath,'\$ORIGIN/../../../'" -DPython_EXECUTABLE="$PYTHON"
 cmake --build build --parallel "$CPU_COUNT"
 [ "$tt_metal_build" = Debug ] || "$STRIP" --strip-unneeded build/ttnn_device_extension
 cmake --install build

@@ -22,8 +22,9 @@ export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCH
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines
 flags="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
 export CFLAGS=$flags CXXFLAGS=$flags
-# RPATH, not RUNPATH: what is set in LD_LIBRARY_PATH does not come before it.
-export LDFLAGS="-Wl,-O2 -Wl,--as-needed -Wl,--disable-new-dtags -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib"
+# RPATH, not RUNPATH: what is set in LD_LIBRARY_PATH does not come before it. Libraries are linked as they will lie, so that
+# nothing in them, their build-id included, depends on this folder; programs run only here.
+export LDFLAGS="-Wl,-O2 -Wl,--as-needed -Wl,--disable-new-dtags -L$SRC_DIR/host/lib"
 unset CPPFLAGS
 libcxx=OFF
 if [ "$cxx_stdlib" = libcxx ]; then
@@ -42,7 +43,10 @@ settings=(
     -DCMAKE_INSTALL_PREFIX="$PREFIX" -DCMAKE_INSTALL_LIBDIR=lib
     -DCMAKE_INSTALL_LIBEXECDIR=share  # where the carved packages have kernels and descriptors too
     -DCMAKE_PREFIX_PATH="$SRC_DIR/host"
-    -DCMAKE_SKIP_RPATH=ON  # the linker has been told
+    -DCMAKE_SKIP_RPATH=ON  # it is here that the linker is told
+    -DCMAKE_SHARED_LINKER_FLAGS="$LDFLAGS -Wl,-rpath,'\$ORIGIN'"
+    -DCMAKE_MODULE_LINKER_FLAGS="$LDFLAGS -Wl,-rpath,'\$ORIGIN'"
+    -DCMAKE_EXE_LINKER_FLAGS="$LDFLAGS -Wl,-rpath,$PREFIX/lib"
     # Every third party is a folder in build/_deps; nothing is fetched, and nothing of the environment is taken instead.
     -DFETCHCONTENT_FULLY_DISCONNECTED=ON
     -DCPM_USE_LOCAL_PACKAGES=OFF
