@@ -64,6 +64,9 @@ def carve(
     ] = None,
     version: Annotated[str | None, typer.Option(help="Version of the wheel in --lock.")] = None,
     licenses: Annotated[Path | None, typer.Option(help="Copy the wheels' licences to this folder.")] = None,
+    sbom: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Write a bill of materials to share/sbom/NAME.cdx.json.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Carve wheels into a conda prefix: every library once, in lib/, under its true soname.
@@ -87,7 +90,7 @@ def carve(
         files.append(fetch_wheel(pinned(lock, version, python)))
     if not files:
         raise TtCondaError("no wheel was named", "Name a wheel's file, or --lock with --version.")
-    report = run(files, prefix, load_rules(rules or []), only=only or [], python=python, licenses=licenses)
+    report = run(files, prefix, load_rules(rules or []), only=only or [], python=python, licenses=licenses, sbom=sbom)
     show(report, prefix, as_json=json)
 
 
@@ -148,6 +151,66 @@ def build(
             instead={**_instead(channel), **{axis: values for axis, values in instead.items() if values}},
         )
     )  # fmt: skip
+
+
+@app.command()
+def verify(
+    packages: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PACKAGE]...", help="Files, or names of packages in output/; none: all."),
+    ] = None,
+    channel: _Channels = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Builds side by side.")] = 2,
+    keep: Annotated[Path | None, typer.Option(help="A channel folder for what was built now.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Build packages again from what they were made from, and say whether they are the same, bit for bit.
+
+    Each is built in another folder, with the very packages that it says it was built with, from this checkout's
+    recipe. Its tests do not run. Exit codes: 0 all the same, 1 one is not, 2 one could not be built.
+
+    Examples:
+
+      tt-conda verify
+
+      tt-conda verify tt-metal libttnn
+
+      tt-conda verify downloaded/ttnn-0.81.1-libstdcxx_wheel_py312_h9f6ef91_0.conda --json
+    """
+    from tt_conda.channel.verify import named
+    from tt_conda.channel.verify import verify as run
+    from tt_conda.report.verify import show
+
+    channels = _channels(channel)
+    verdicts = run(named(packages or []), channels, jobs=jobs, keep=keep)
+    show(verdicts, as_json=json)
+    raise typer.Exit(0 if all(verdict.same for verdict in verdicts) else 1)
+
+
+@app.command()
+def publish(
+    destination: Annotated[str, typer.Argument(help="A folder, s3://BUCKET/CHANNEL, or KIND+https://SERVER/CHANNEL.")],
+    packages: Annotated[list[str] | None, typer.Argument(help="Names of packages in output/; none means all.")] = None,
+) -> None:
+    """Publish packages of output/ so that no reader ever sees an index that names what is not there.
+
+    KIND is prefix, quetz, artifactory or anaconda. Keys come from PREFIX_API_KEY, QUETZ_API_KEY, ARTIFACTORY_TOKEN,
+    ANACONDA_API_KEY, or from rattler's own store of keys; those of S3 from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    or AWS_PROFILE; AWS_ENDPOINT_URL names another store than Amazon's.
+
+    Examples:
+
+      tt-conda publish /srv/channels/tenstorrent
+
+      tt-conda publish s3://my-bucket/tenstorrent
+
+      tt-conda publish prefix+https://prefix.dev/my-channel tt-metal libttnn
+    """
+    from tt_conda import settings
+    from tt_conda.channel.publish import publish as run
+    from tt_conda.report.publish import show
+
+    show(run(destination, settings.output_dir(), packages or []))
 
 
 @app.command()

@@ -49,6 +49,16 @@ def extra_channels() -> list[str]:
     return [name] if name else []
 
 
+def secret(variable: str) -> str | None:
+    """A key or token that an environment variable holds: never an argument, which others on the machine can read."""
+    return os.environ.get(variable, "").strip() or None
+
+
+def own_environ() -> dict[str, str]:
+    """The environment for a process that runs this very code."""
+    return dict(os.environ)
+
+
 def environ() -> dict[str, str]:
     """A copy of this process's environment, for child processes.
 

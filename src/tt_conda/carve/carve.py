@@ -16,10 +16,12 @@ from tt_conda.carve.dist_info import write_record
 from tt_conda.carve.plan import Member, Object, Plan, environment_sonames, make_plan
 from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
+from tt_conda.carve.sbom import write_sbom
 from tt_conda.carve.wheel import Wheel
 from tt_conda.elf import ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import apply
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
 from tt_conda.inputs.zip import extract
 from tt_conda.providers import load_providers
 
@@ -32,6 +34,7 @@ def carve(
     only: Sequence[str] = (),
     python: str | None = None,
     licenses: Path | None = None,
+    sbom: str | None = None,
 ) -> CarveReport:
     """Carve wheels into a prefix.
 
@@ -44,6 +47,7 @@ def carve(
         only: patterns of paths in the prefix (fnmatch, ``*`` also matches ``/``); what matches none is left out.
         python: version ``X.Y``, for wheels that fit any Python.
         licenses: folder that gets a copy of the wheels' licence files.
+        sbom: name of what is carved: a bill of materials is written to ``share/sbom/NAME.cdx.json`` in the prefix.
 
     Raises:
         TtCondaError: an unreadable wheel, a library that nobody provides, a full disk.
@@ -64,9 +68,10 @@ def carve(
             objects = {m.name for m in members if m.wheel is wheel}
             installed.append(_copy_files(wheel, objects, root, rules, chosen, prefix))
         placed = _place_objects(plan, root, chosen, report)
+        made = {path for files in installed for path in files if path.parent == root / "bin"}
         for wheel, files in zip(opened, installed, strict=True):
             modules = [root / item.path for item in placed if item.member.wheel is wheel]
-            write_record(root, root / wheel.site_packages, wheel.dist_info, [*files, *modules])
+            made |= write_record(root, root / wheel.site_packages, wheel.dist_info, [*files, *modules])
             if licenses:
                 extract(wheel.archive, licenses, _license_names(wheel))
         report.files = sum(not Path(base, name).is_symlink() for base, _, names in os.walk(root) for name in names)
@@ -75,6 +80,8 @@ def carve(
                 f"nothing in {', '.join(report.wheels)} goes to a path like {' or '.join(only)}",
                 "`tt-conda carve` without --only shows what there is.",
             )
+        if sbom:
+            write_sbom(sbom, root, opened, placed, (str(path.relative_to(root)) for path in made), report)
         _reveal(root, prefix, existed)
     return report
 
@@ -233,6 +240,7 @@ def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
         target.chmod(0o755)
+        item.original_sha256 = digests(target)[0]
         how = apply(target, item.change)
         for link, to in item.links.items():
             _link(root / link, to)

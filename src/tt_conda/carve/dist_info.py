@@ -11,14 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterable[Path]) -> None:
+def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterable[Path]) -> set[Path]:
     """Write INSTALLER, and a RECORD of those files that lie in site-packages and ``bin/``: pip and importlib read it.
 
     Libraries and data that were moved to the prefix's own folders are conda's alone: pip shall not remove them.
+
+    Returns:
+        The files written.
     """
     folder = site_packages / dist_info
     if not folder.is_dir():
-        return
+        return set()
     installer = folder / "INSTALLER"
     installer.write_text("conda\n")
     rows: list[tuple[str, str, str]] = []
@@ -30,4 +33,6 @@ def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterabl
     rows.append((f"{dist_info}/RECORD", "", ""))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))
-    (folder / "RECORD").write_text(text.getvalue())
+    record = folder / "RECORD"
+    record.write_text(text.getvalue())
+    return {installer, record}

@@ -56,6 +56,8 @@ class Object:
     change: Change
     links: dict[str, str] = field(default_factory=dict)
     """Path in the prefix → target, both relative."""
+    original_sha256: str = ""
+    """Of the wheel's member, set when it is placed."""
 
 
 @dataclass

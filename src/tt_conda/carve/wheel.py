@@ -21,6 +21,8 @@ class Wheel:
     """An open wheel: its members by name, and where its Python files go."""
 
     path: Path
+    name: str
+    version: str
     archive: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
     site_packages: str
@@ -57,7 +59,9 @@ class Wheel:
                 f"{path}: holds {len(infos)} .dist-info folders with METADATA, a wheel has one",
                 "Fetch the wheel again.",
             )
-        return cls(path, archive, members, f"lib/python{python}/site-packages", infos.pop())
+        return cls(
+            path, match["name"], match["version"], archive, members, f"lib/python{python}/site-packages", infos.pop()
+        )
 
     def destination(self, member: str, rules: Rules) -> str:
         """Return the path in the prefix of a member that is no shared library (PEP 427, the .data folder)."""

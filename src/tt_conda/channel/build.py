@@ -7,28 +7,24 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rattler_build import VariantConfig
 
 from tt_conda import settings
 from tt_conda.channel import index
 from tt_conda.channel.engine import Job
+from tt_conda.channel.engines import Engines
 from tt_conda.channel.kept import Kept, KeptPackage
-from tt_conda.channel.memory import PeakMemory
+from tt_conda.channel.normal import FORMAT, NOT_KEPT
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.errors import TtCondaError
@@ -38,14 +34,11 @@ from tt_conda.progress import Stage, console, stage
 COMPRESSION = 9
 """zstd level of the packages: 19 makes the suite 6 % smaller and the build five times slower."""
 
-_FULL = 200_000
-"""Bytes: a disk with less room than this is why a build failed, whatever the build itself says."""
+CARVER = "tt-conda"
+"""The package that recipes carve with. It changes oftener than what it does, which ``_TOOL`` and its needs tell."""
 
-_TOOL = ("carve", "elf", "inputs", "providers.py", "providers.toml", "errors.py", "cli.py")
+_TOOL = ("carve", "elf", "inputs", "providers.py", "providers.toml", "errors.py")
 """The parts of tt-conda that recipes run: when they change, what was carved with them is built again."""
-
-_PIXIS = ("pixi.toml", "variants.yaml")
-"""What pixi's backend reads in a recipe's folder; the axes count as far as a package has them."""
 
 
 @dataclass
@@ -97,8 +90,7 @@ class Builder:
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)
         self.kept = Kept(settings.cache_dir() / "built")
-        self._engines: set[subprocess.Popen[bytes]] = set()
-        self._starting, self._stopped = threading.Lock(), False
+        self._engines = Engines()
         for folder in (self.work, self.logs, self.state):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -194,11 +186,12 @@ class Builder:
         parts: dict[str, Any] = {
             "engine": version("py-rattler-build"),
             "compression": COMPRESSION,
+            "normal form": FORMAT,
             "stem": output.stem,
             "axes": sorted(output.axes.items()),
-            "recipe": _digest([output.recipe.parent], without=_PIXIS),
-            "made against": self._made_against(output),
-            "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != "tt-conda"),
+            "recipe": _digest([output.recipe.parent], without=NOT_KEPT),
+            "made against": self._made_against(output, outputs),
+            "needs": sorted(keys[o.stem] for o in outputs if output.requires(o) and o.name != CARVER),
         }
         source = self.project / "src" / "tt_conda"
         folders = {(output.recipe.parent / path).resolve() for path in output.sources}
@@ -206,13 +199,15 @@ class Builder:
             folders = {self.project / "src", self.project / "pyproject.toml"}
         if folders:
             parts["sources"] = _digest(sorted(folders))
-        if "tt-conda" in output.requirements:
+        if CARVER in output.requirements:
             parts["tool"] = _digest([source / name for name in _TOOL])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _made_against(self, output: Output) -> list[str]:
+    def _made_against(self, output: Output, outputs: Sequence[Output]) -> list[str]:
         """What the channels offer for the build and host environments: sha256s; of a remote channel only its name."""
         wanted, found = list(output.environments), set[str]()
+        if CARVER in wanted:
+            wanted += [name for other in outputs if other.name == CARVER for name in other.needed_to_run]
         while wanted:
             if (name := wanted.pop()) not in found:
                 found.add(name)
@@ -314,7 +309,7 @@ class Builder:
                         future.result()
                         bar.advance()
             except BaseException:
-                self._stop_engines()
+                self._engines.stop()
                 raise
 
     def _build(self, work: _Work, bar: Stage) -> None:
@@ -335,8 +330,9 @@ class Builder:
             log=log,
             present=sorted(present) if present is not None else None,
             compression=COMPRESSION,
+            unhashed=[CARVER],
         )
-        package, untested, peak = self._engine(job, output, bar)
+        package, untested, peak = self._engines.run(job, output.name, bar)
         if self.check:
             bar.describe(f"{output.name}: audit")
             if said := self.check(package, output.recipe.parent, self.channels):
@@ -352,69 +348,6 @@ class Builder:
         size = path.stat().st_size / 1e6
         took = f"{seconds / 60:.0f} min" if seconds > 600 else f"{seconds:.1f} s"
         console.print(f"  {output.stem} [dim]{size:.1f} MB, {took}, at most {peak / 1e9:.1f} GB of memory[/dim]")
-
-    def _engine(self, job: Job, output: Output, bar: Stage) -> tuple[Path, list[str], int]:
-        spec = job.work / "job.json"
-        spec.write_text(job.model_dump_json())
-        noise = job.log.with_suffix(".err")
-        reader, events_pipe = os.pipe()
-        parent_pipe, alive = os.pipe()
-        with noise.open("wb") as err, os.fdopen(reader) as events, os.fdopen(alive, "w"):
-            try:
-                process = self._start(
-                    [sys.executable, "-m", "tt_conda.channel.engine", str(spec), str(events_pipe), str(parent_pipe)],
-                    err, (events_pipe, parent_pipe),
-                )  # fmt: skip
-            finally:
-                os.close(events_pipe)
-                os.close(parent_pipe)
-            package, problem, untested = None, "", set[str]()
-            with PeakMemory(process.pid) as memory:
-                for line in events:
-                    event = json.loads(line)
-                    if "step" in event:
-                        bar.describe(f"{output.name}: {event['step']}")
-                    if "done" in event:
-                        bar.part(output.name, event["done"], event["total"])
-                    package = event.get("package", package)
-                    problem = event.get("error", problem)
-                    untested.update(event.get("absent", ()))
-                code = process.wait()
-            with self._starting:
-                self._engines.discard(process)
-        if code == 0 and package:
-            noise.unlink(missing_ok=True)
-            return Path(package), sorted(untested), memory.peak
-        ended = problem or (f"the engine was ended by signal {-code}" if code < 0 else f"the engine exited with {code}")
-        for folder in {self.channel, settings.cache_dir(), Path(tempfile.gettempdir())}:
-            if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _FULL:
-                raise TtCondaError(
-                    f"building {output.stem} failed: the disk is full: {folder} has {free / 1e6:.1f} MB left"
-                    f"\n  {ended}",
-                    "Make room there and run the same command again.",
-                )
-        _append(job.log, noise)
-        tail = "\n".join(f"  │ {line}" for line in _tail(job.log))
-        raise TtCondaError(f"building {output.stem} failed: {ended}\n{tail}", f"The full log: {job.log}")
-
-    def _start(self, command: list[str], err: BinaryIO, pipes: tuple[int, int]) -> subprocess.Popen[bytes]:
-        with self._starting:
-            if self._stopped:
-                raise TtCondaError("stopped")
-            process = subprocess.Popen(
-                command, stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=pipes, start_new_session=True,
-                env=settings.engine_environ(),
-            )  # fmt: skip
-            self._engines.add(process)
-            return process
-
-    def _stop_engines(self) -> None:
-        """Kill the engines and whatever their scripts started; none starts any more."""
-        with self._starting:
-            self._stopped = True
-            for process in self._engines:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def build(
@@ -503,16 +436,3 @@ def _digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:
                 digest.update(f"{name}\0".encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _append(log: Path, noise: Path) -> None:
-    with log.open("a") as out:
-        out.write(noise.read_text(errors="replace"))
-    noise.unlink(missing_ok=True)
-
-
-def _tail(log: Path, lines: int = 12) -> list[str]:
-    """The last lines before the engine's own epitaph, which repeats paths."""
-    text = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    ends = [at for at, line in enumerate(text) if line.startswith(("error: ", "Script failed"))]
-    return [line[:200] for line in text[: ends[0] if ends else None][-lines:]]

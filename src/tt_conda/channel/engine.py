@@ -26,6 +26,9 @@ from rattler_build import (
 )
 from rattler_build import package as package_tests
 
+from tt_conda.channel.normal import Origins, normalise
+from tt_conda.errors import TtCondaError
+
 _NINJA = re.compile(r"\W*\[(\d+)/(\d+)\] ")
 """How ninja's lines begin: steps done, steps in all."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -46,6 +49,12 @@ class Job(BaseModel):
     """Names of all packages in the channels; None where a channel is not on this machine."""
     compression: int
     """zstd level, 1 to 22."""
+    unhashed: list[str] = []
+    """Packages of the build environment that it names without their hashes."""
+    origins: Origins = Origins()
+    """What the package says in place of the channels here."""
+    tested: bool = True
+    """Whether its tests run."""
 
 
 class Events:
@@ -81,7 +90,7 @@ class Events:
 
 
 def build(job: Job, events: Events) -> Path:
-    """Build the job's package into ``job.work`` and run its tests.
+    """Build the job's package into ``job.work``, give it its normal form, and run its tests.
 
     Returns:
         The package file.
@@ -100,11 +109,15 @@ def build(job: Job, events: Events) -> Path:
         output_dir=job.work,
         channels=job.channels,
         progress_callback=events,
-        package_format=f"conda:{job.compression}",
+        package_format="conda:1",  # its normal form is compressed anew
+        no_build_id=True,  # the folder is this job's alone
         tool_config=ToolConfiguration(test_strategy="skip"),
     )
     path = Path(result.packages[0])
-    test(path, job, events)
+    events.send(step="normal form")
+    normalise(path, job.recipe.parent, job.compression, unhashed=job.unhashed, origins=job.origins)
+    if job.tested:
+        test(path, job, events)
     return path
 
 
@@ -155,7 +168,7 @@ def main() -> int:
         events = Events(to_parent, log)
         try:
             events.send(package=str(build(job, events)))
-        except (RattlerBuildError, AssertionError, OSError) as error:
+        except (RattlerBuildError, AssertionError, TtCondaError, OSError) as error:
             events.write(f"error: {_plain(error)}")
             events.send(error=_plain(error))
             return 1

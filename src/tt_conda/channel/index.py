@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,25 @@ def publish(packages: Iterable[Path], channel: Path, *, keep: bool = False) -> l
         for subdir in sorted({*SUBDIRS, *(new.parent.name for new in moves.values())}):
             _index(channel / subdir)
     return list(moves.values())
+
+
+def link(packages: Mapping[str, tuple[Path, Mapping[str, Any], Mapping[str, Any]]], channel: Path, subdir: str) -> None:
+    """Make a subdir of a channel of links to packages whose records are known: nothing is read.
+
+    Args:
+        packages: file name → the package, its record in ``repodata.json``, its run exports.
+        channel: a new folder.
+        subdir: ``linux-64``, ``noarch``.
+    """
+    folder = channel / subdir
+    folder.mkdir(parents=True)
+    tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
+    exports: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
+    for name, (path, record, run_exports) in packages.items():
+        if kind := kind_of(name):
+            (folder / name).symlink_to(path.resolve())
+            tables[kind][name], exports[kind][name] = record, run_exports
+    _write_tables(folder, tables, exports)
 
 
 def remove(packages: Iterable[Path], channel: Path) -> None:
@@ -158,13 +177,17 @@ def _index(folder: Path, leave_out: Collection[str] = ()) -> None:
         if kind := kind_of(name):
             tables[kind][name] = entry["record"]
             exports[kind][name] = {"run_exports": entry["run_exports"]}
-    info = {"info": {"subdir": folder.name}}
     for stale in _STALE:  # written by others, and preferred by some readers
         (folder / stale).unlink(missing_ok=True)
     with naming_full_disk(folder):
-        write_atomically(folder / "run_exports.json", _json({**info, **exports}))
-        write_atomically(folder / "repodata.json", _json({**info, **tables, "removed": [], "repodata_version": 1}))
+        _write_tables(folder, tables, exports)
         write_atomically(folder / _CACHE, _json(entries))
+
+
+def _write_tables(folder: Path, tables: Mapping[str, Any], exports: Mapping[str, Any]) -> None:
+    info = {"info": {"subdir": folder.name}}
+    write_atomically(folder / "run_exports.json", _json({**info, **exports}))
+    write_atomically(folder / "repodata.json", _json({**info, **tables, "removed": [], "repodata_version": 1}))
 
 
 def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:

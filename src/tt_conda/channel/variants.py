@@ -57,6 +57,11 @@ class Output:
         """Names of the packages that it is made in and against."""
         return self._named("build", "host")
 
+    @property
+    def needed_to_run(self) -> set[str]:
+        """Names of the packages that running it needs."""
+        return self._named("run")
+
     def _named(self, *parts: str) -> set[str]:
         found = self.rendered.recipe.requirements.to_dict()
         return {_name(spec) for part in parts for spec in found.get(part, [])}

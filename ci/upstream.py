@@ -1,0 +1,186 @@
+"""Which newer wheels upstream has than the recipes pin: ``python ci/upstream.py [--write] [--summary FILE]``.
+
+pip is asked for the versions. ``--write`` puts the newest in the place of the newest that is pinned: in the recipes'
+``wheels.lock`` (with sha256 and size), in ``variants.yaml`` and in ``ci/proof.toml``. A wheel that is made for one
+version of another one (``zip_keys``) is only reported: which one a new version fits, no index says.
+
+Exit codes: 0 done, 2 it could not be asked. Whether there is something new stands in the summary.
+
+Examples:
+
+  python ci/upstream.py                                  what is newer
+  python ci/upstream.py --write --summary summary.md     and the pins rewritten, for a pull request
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from email import message_from_bytes
+from pathlib import Path
+from zipfile import ZipFile
+
+from packaging.version import Version
+
+from tt_conda.channel.variants import narrow
+from tt_conda.errors import TtCondaError
+from tt_conda.inputs.lock import Lock, Want, dump, find_wheels, load
+from tt_conda.inputs.refresh import refresh
+from tt_conda.inputs.wheels import fetch_wheel, pip_command, run_pip, target_arguments
+
+PROJECT = Path(__file__).parents[1]
+
+Ask = Callable[[str, str], Sequence[str]]
+"""Distribution and Python version → the versions that have a wheel."""
+
+
+@dataclass(frozen=True)
+class Newer:
+    """A distribution with a version that is newer than the newest that is pinned."""
+
+    lock: Path
+    name: str
+    pinned: str
+    newest: str
+    python: tuple[str, ...]
+    alone: bool
+    """Whether nothing else must be chosen with it."""
+
+
+def ask_pip(name: str, python: str) -> list[str]:
+    """The versions that pip finds wheels of, for linux-64; pre-releases too."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = target_arguments(python)
+        target.remove("--no-deps")
+        command = pip_command("index", "versions", name, "--json", "--pre", *target)
+        at = command.index("--progress-bar")  # not of this command
+        del command[at : at + 2]
+        said = run_pip(command, f"the versions of {name}", Path(folder))
+    found: list[str] = json.loads(said[said.index("{") : said.rindex("}") + 1])["versions"]
+    return found
+
+
+def check(project: Path, ask: Ask = ask_pip) -> list[Newer]:
+    """What is newer. A version counts when it has wheels for every Python that is wanted of the pinned one.
+
+    Raises:
+        TtCondaError: the index cannot be asked.
+    """
+    found = []
+    for lock in sorted({path.resolve() for path in project.glob("recipes/*/wheels.lock")}):
+        newest_wants: dict[str, Want] = {}
+        for want in load(lock).want:
+            before = newest_wants.get(want.wheel)
+            if before is None or Version(before.version) < Version(want.version):
+                newest_wants[want.wheel] = want
+        for want in newest_wants.values():
+            versions = set.intersection(*({*ask(want.wheel, python)} for python in want.python or ("",)))
+            stable = not Version(want.version).is_prerelease
+            newer = [Version(v) for v in versions if Version(v) > Version(want.version)
+                     and not (stable and Version(v).is_prerelease)]  # fmt: skip
+            if newer:
+                name, newest = want.wheel, str(max(newer))
+                found.append(Newer(lock, name, want.version, newest, want.python, _alone(project, want.version)))
+    return found
+
+
+def write(newer: Newer, project: Path, renew: Callable[[Path], Lock] = refresh) -> None:
+    """Put the newer version in the older one's place, everywhere.
+
+    Raises:
+        TtCondaError: the wheels cannot be fetched; nothing is changed then.
+    """
+    lock = load(newer.lock)
+    wants = [
+        want.model_copy(update={"version": newer.newest})
+        if (want.wheel, want.version) == (newer.name, newer.pinned) else want
+        for want in lock.want
+    ]  # fmt: skip
+    before = newer.lock.read_text()
+    dump(lock.model_copy(update={"want": tuple(wants)}), newer.lock)
+    try:
+        renew(newer.lock)
+    except BaseException:
+        newer.lock.write_text(before)
+        raise
+    word = re.compile(rf"(?<![\w.]){re.escape(newer.pinned)}(?![\w]|\.\d)")
+    for path in (project / "variants.yaml", project / "ci/proof.toml"):
+        path.write_text(word.sub(newer.newest, path.read_text()))
+
+
+def summary(found: Sequence[Newer], changes: Callable[[Newer], Sequence[str]]) -> str:
+    """What a person who looks at it must know, as Markdown."""
+    lines = [] if found else ["Every pinned wheel is the newest."]
+    for newer in found:
+        lines += [f"## {newer.name} {newer.newest}", "", f"Pinned: {newer.pinned}.", ""]
+        if not newer.alone:
+            lines += ["It is made for one version of another wheel, so nothing was rewritten: find out which, and add",
+                      "both to `wheels.lock` and `variants.yaml`.", ""]  # fmt: skip
+            continue
+        asked = changes(newer)
+        lines += ["What its metadata asks for, compared with before (the recipe's `run` list repeats it):", "",
+                  *(asked or ["- the same"]), ""]  # fmt: skip
+        lines += ["Tests name versions too: `ci/run test` says where.", ""]
+    return "\n".join(lines)
+
+
+def metadata_changes(newer: Newer, old: Lock) -> list[str]:
+    """``Requires-Dist`` lines that only one of the two wheels has; after writing."""
+    before = _requires(old, newer.name, newer.pinned)
+    after = _requires(load(newer.lock), newer.name, newer.newest)
+    return [f"- gone: `{line}`" for line in sorted(before - after)] + [
+        f"- new: `{line}`" for line in sorted(after - before)
+    ]
+
+
+def _requires(lock: Lock, name: str, version: str) -> set[str]:
+    wheel = fetch_wheel(find_wheels(lock, name, version)[0])
+    with ZipFile(wheel) as archive:
+        member = next(path for path in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", path))
+        return set(message_from_bytes(archive.read(member)).get_all("Requires-Dist", []))
+
+
+def _alone(project: Path, version: str) -> bool:
+    """Whether ``variants.yaml`` has nothing ("none") that belongs together with that version."""
+    config = narrow(project / "variants.yaml", {})
+    values = config.to_dict()
+
+    def partners() -> Iterator[str]:
+        for group in config.zip_keys or []:
+            for row in zip(*(map(str, values[axis]) for axis in group), strict=True):
+                if version in row:
+                    yield from (value for value in row if value not in (version, "none"))
+
+    return not list(partners())
+
+
+def main(arguments: Sequence[str], project: Path = PROJECT, ask: Ask = ask_pip) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="rewrite the pins")
+    parser.add_argument("--summary", type=Path, help="a file for the summary; default: standard output")
+    options = parser.parse_args(arguments)
+    try:
+        found = check(project, ask)
+        old = {newer.lock: load(newer.lock) for newer in found}
+        for newer in found:
+            if options.write and newer.alone:
+                write(newer, project)
+        text = summary(found, lambda newer: metadata_changes(newer, old[newer.lock]) if options.write else [])
+    except TtCondaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.summary:
+        options.summary.write_text(text + "\n")
+    else:
+        print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

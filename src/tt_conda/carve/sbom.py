@@ -1,0 +1,121 @@
+"""The bill of materials of what was carved: which wheel, by hash, and what was changed in which file.
+
+A CycloneDX 1.6 document (https://cyclonedx.org/docs/1.6/json/). Of a file that is not in the wheel as it stands here,
+``pedigree`` has the member that it was (``ancestors``), and what was changed (``patches``); a file of our own has none.
+Files that are as they were in the wheel are not listed: ``info/paths.json`` has the hashes of all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tt_conda import __version__
+from tt_conda.carve.plan import Object
+from tt_conda.carve.report import CarveReport
+from tt_conda.carve.wheel import Wheel
+from tt_conda.files import digests
+
+FOLDER = "share/sbom"
+"""In the prefix: tools that look for bills of materials in a file system find them by their ending, ``.cdx.json``."""
+
+
+def write_sbom(
+    name: str, root: Path, wheels: Sequence[Wheel], objects: Sequence[Object], made: Iterable[str], report: CarveReport
+) -> Path:
+    """Write ``share/sbom/NAME.cdx.json``; the same carving gives the same document.
+
+    Args:
+        name: what is carved, as a package is named.
+        root: the finished prefix.
+        wheels: where it comes from.
+        objects: the shared objects in it.
+        made: paths below ``root`` of files that no wheel has: scripts, records.
+        report: what was dropped.
+
+    Returns:
+        The file.
+    """
+    document = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            # of the newest wheel: the document tells of it, whenever it is written
+            "timestamp": max(map(_date, wheels)),
+            "tools": {"components": [{"type": "application", "name": "tt-conda", "version": __version__}]},
+            "component": {
+                "bom-ref": name, "type": "library", "name": name, "version": wheels[0].version,
+                "purl": f"pkg:conda/{name}@{wheels[0].version}",
+            },
+        },
+        "components": [
+            *map(_wheel, wheels),
+            *(_object(root, item) for item in sorted(objects, key=lambda item: item.path)),
+            *(_made(path) for path in sorted(made)),
+        ],
+        "dependencies": [{"ref": name, "dependsOn": sorted(wheel.path.name for wheel in wheels)}],
+        "properties": [
+            {"name": "tt-conda:dropped", "value": f"{copy.member}: {copy.why}"}
+            for copy in sorted(report.dropped, key=lambda copy: copy.member)
+        ],
+    }  # fmt: skip
+    path = root / FOLDER / f"{name}.cdx.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
+
+
+def changes(item: Object) -> list[str]:
+    """What differs between a wheel's member and the object in the prefix, one line each."""
+    before, change = item.member.elf, item.change
+    lines = [f"SONAME {before.soname} → {change.soname}"] if before.soname != change.soname else []
+    lines += [f"NEEDED {old} → {new}" for old, new in change.needed.items() if old != new]
+    if (before.rpath, before.runpath) != (change.rpath, None):
+        old = [f"{tag} {path}" for tag, path in (("RPATH", before.rpath), ("RUNPATH", before.runpath)) if path]
+        lines.append(f"{', '.join(old) or 'no search path'} → RPATH {change.rpath}")
+    return lines
+
+
+def _wheel(wheel: Wheel) -> dict[str, Any]:
+    return {
+        "bom-ref": wheel.path.name, "type": "library", "name": wheel.name, "version": wheel.version,
+        "purl": f"pkg:pypi/{wheel.name.lower().replace('_', '-')}@{wheel.version}?file_name={wheel.path.name}",
+        "hashes": _hashes(wheel.path),
+    }  # fmt: skip
+
+
+def _object(root: Path, item: Object) -> dict[str, Any]:
+    component = _file(root, item.path)
+    links = [{"name": "tt-conda:link", "value": f"{link} → {target}"} for link, target in sorted(item.links.items())]
+    said = changes(item)
+    ancestor = {
+        "type": "file", "name": f"{item.member.wheel.path.name}: {item.member.name}",
+        "hashes": [{"alg": "SHA-256", "content": item.original_sha256}],
+    }  # fmt: skip
+    pedigree: dict[str, Any] = {"ancestors": [ancestor]}
+    if said:
+        pedigree["patches"] = [{"type": "unofficial", "diff": {"text": {"content": "\n".join(said)}}}]
+    return {**component, "pedigree": pedigree, **({"properties": links} if links else {})}
+
+
+def _file(root: Path, path: str) -> dict[str, Any]:
+    return {"bom-ref": path, "type": "file", "name": path, "hashes": _hashes(root / path)}
+
+
+def _made(path: str) -> dict[str, Any]:
+    # without its hash: it holds the prefix, or hashes of files that do, which is another one where it is installed
+    return {"bom-ref": path, "type": "file", "name": path, "description": "written by tt-conda"}
+
+
+def _hashes(path: Path) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": digests(path)[0]}]
+
+
+def _date(wheel: Wheel) -> str:
+    newest = max(info.date_time for info in wheel.members.values())
+    return datetime(*newest, tzinfo=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,277 @@
+"""Publish packages to a folder, to a store with S3's interface, or to a conda server.
+
+Packages come first and the index last, in one step, so that who reads the channel meanwhile, or after this was stopped
+in the middle, finds every package that the index names. What is published under a name stays: another package of the
+same name, version and build is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rattler.index import S3Credentials, index_s3
+
+from tt_conda import settings
+from tt_conda.channel import index
+from tt_conda.channel.upload import SECRETS
+from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
+from tt_conda.inputs import children
+from tt_conda.progress import Stage, stage
+
+_FORMS = "a folder, s3://BUCKET/CHANNEL, or one of " + ", ".join(f"{kind}+https://SERVER/CHANNEL" for kind in SECRETS)
+
+
+@dataclass
+class Published:
+    """What was done."""
+
+    destination: str
+    published: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)
+    """File names of packages that were there already, with the same content."""
+
+
+@dataclass(frozen=True)
+class _Package:
+    path: Path
+    record: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Path below the channel."""
+        return f"{self.record['subdir']}/{self.path.name}"
+
+
+def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Published:
+    """Publish packages of a channel folder.
+
+    Args:
+        destination: a folder, ``s3://BUCKET/CHANNEL``, or ``KIND+https://SERVER/CHANNEL`` with a kind of ``SECRETS``.
+        channel: the folder; its packages are hashed first.
+        names: of the packages; none means all.
+
+    Raises:
+        TtCondaError: no such package, another one is published under its name, or the destination refuses it.
+    """
+    index.validate(channel)
+    packages = _chosen(channel, names)
+    result = Published(destination)
+    kind, plus, url = destination.partition("+")
+    with stage(f"Publishing {len(packages)} packages", total=len(packages)) as bar:
+        if plus and kind in SECRETS:
+            _to_server(kind, url, packages, result, bar)
+        elif destination.startswith("s3://"):
+            _to_s3(destination, packages, result, bar)
+        elif re.match(r"[\w+]+:", destination):
+            raise TtCondaError(f"{destination} is no place to publish to", f"Name {_FORMS}.")
+        else:
+            _to_folder(Path(destination), packages, result)
+    return result
+
+
+def _chosen(channel: Path, names: Sequence[str]) -> list[_Package]:
+    """Packages that the index names, each after those of them that it depends on."""
+    found: list[_Package] = []
+    for repodata in sorted(channel.glob("*/repodata.json")):
+        tables = json.loads(repodata.read_text())
+        for name, record in {**tables["packages"], **tables["packages.conda"]}.items():
+            found.append(_Package(repodata.parent / name, record))
+    known = {package.record["name"] for package in found}
+    if unknown := sorted(set(names) - known):
+        raise TtCondaError(f"there is no package {', '.join(unknown)} in {channel}", "Build it first: tt-conda build")
+    wanted = [package for package in found if not names or package.record["name"] in names]
+    if not wanted:
+        raise TtCondaError(f"there are no packages in {channel}", "Build them first: tt-conda build")
+    needs = {name: {spec.split()[0] for p in found if p.record["name"] == name for spec in p.record["depends"]}
+             for name in known}  # fmt: skip
+    ordered: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...] = ()) -> None:
+        for need in sorted(needs[name] & known - {*path, name, *ordered}):
+            visit(need, (*path, name))
+        if name not in ordered:
+            ordered.append(name)
+
+    for name in sorted(known):
+        visit(name)
+    return sorted(wanted, key=lambda package: (ordered.index(package.record["name"]), package.path.name))
+
+
+def _refused(places: Sequence[str], destination: str) -> TtCondaError:
+    return TtCondaError(
+        f"{destination} has other packages of these names:\n  " + "\n  ".join(places),
+        "What is published stays as it is: raise the build number (`build: number` in the recipe) and build again.",
+    )
+
+
+# --- a folder ---
+
+
+def _to_folder(folder: Path, packages: Sequence[_Package], result: Published) -> None:
+    other, new = [], []
+    for package in packages:
+        target = folder / package.place
+        if not target.is_file():
+            new.append(package)
+        elif digests(target)[0] == package.record["sha256"]:
+            result.there.append(package.path.name)
+        else:
+            other.append(package.place)
+    if other:
+        raise _refused(other, str(folder))
+    index.publish([package.path for package in new], folder, keep=True)
+    result.published = [package.path.name for package in new]
+
+
+# --- S3 ---
+
+
+def _to_s3(destination: str, packages: Sequence[_Package], result: Published, bar: Stage) -> None:
+    try:
+        import boto3  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from boto3.exceptions import Boto3Error  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from botocore.config import Config  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from botocore.exceptions import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            BotoCoreError,
+            ClientError,
+        )
+    except ImportError as error:
+        raise TtCondaError("publishing to S3 needs boto3", "Install it: pip install boto3") from error
+    parts = urlsplit(destination)
+    bucket, home = parts.netloc, parts.path.strip("/")
+    if not bucket or not home:
+        raise TtCondaError(f"{destination} names no channel in a bucket", "It is s3://BUCKET/CHANNEL.")
+    try:
+        session = boto3.Session()
+        client = session.client("s3")
+        given = session.get_credentials()
+        if given is None:
+            raise TtCondaError(
+                f"there are no credentials for {destination}",
+                "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment.",
+            )
+        endpoint, region = client.meta.endpoint_url, client.meta.region_name or "us-east-1"
+        foreign = not (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com")
+        if foreign:  # other stores have one host name for all buckets
+            client = session.client("s3", config=Config(s3={"addressing_style": "path"}))
+        store = _Store(client, bucket, home)
+        todo, other = [], []
+        for package in packages:
+            sha256 = store.sha256(package.place)
+            if sha256 is None:
+                todo.append(package)
+            elif sha256 == package.record["sha256"]:
+                result.there.append(package.path.name)
+                bar.advance()
+            else:
+                other.append(package.place)
+        if other:
+            raise _refused(other, destination)
+        for package in todo:
+            bar.describe(package.path.name)
+            store.put(package)
+            result.published.append(package.path.name)
+            bar.advance()
+        bar.describe("the index")
+        frozen = given.get_frozen_credentials()
+        credentials = S3Credentials(
+            endpoint, region, frozen.access_key, frozen.secret_key, frozen.token, "path" if foreign else "virtual-host"
+        )
+        try:
+            asyncio.run(index_s3(f"s3://{bucket}/{home}", credentials, write_zst=True, write_shards=True))
+        except Exception as error:  # rattler has no class of its own for it
+            raise _IndexError(f"the index cannot be written: {error}") from error
+        store.check(packages, destination)
+    except (Boto3Error, BotoCoreError, ClientError, _IndexError) as error:
+        raise TtCondaError(
+            f"{destination}: {error}",
+            "What was uploaded stays and is in no index yet; the same command goes on from there.",
+        ) from error
+
+
+class _IndexError(Exception):
+    """The packages are there, the index is the old one."""
+
+
+class _Store:
+    """A channel in a bucket."""
+
+    def __init__(self, client: Any, bucket: str, home: str) -> None:
+        self._client, self._bucket, self._home = client, bucket, home
+
+    def sha256(self, place: str) -> str | None:
+        """Of a package there, as it was told when it was uploaded, else read; None: it is not there."""
+        key = {"Bucket": self._bucket, "Key": f"{self._home}/{place}"}
+        try:
+            said = self._client.head_object(**key)["Metadata"].get("sha256")
+        except self._client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        if said:
+            return str(said)
+        digest = hashlib.sha256()
+        for block in self._client.get_object(**key)["Body"].iter_chunks(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def put(self, package: _Package) -> None:
+        """Upload a package; it is there whole or not at all."""
+        self._client.upload_file(
+            str(package.path), self._bucket, f"{self._home}/{package.place}",
+            ExtraArgs={"Metadata": {"sha256": package.record["sha256"]}, "ContentType": "application/octet-stream"},
+        )  # fmt: skip
+
+    def check(self, packages: Sequence[_Package], destination: str) -> None:
+        """See that the index names the packages, by their hashes."""
+        tables: dict[str, dict[str, Any]] = {}
+        for subdir in {package.record["subdir"] for package in packages}:
+            body = self._client.get_object(Bucket=self._bucket, Key=f"{self._home}/{subdir}/repodata.json")["Body"]
+            data = json.loads(body.read())
+            tables[subdir] = {**data.get("packages", {}), **data.get("packages.conda", {})}
+        for package in packages:
+            found = tables[package.record["subdir"]].get(package.path.name, {}).get("sha256")
+            if found != package.record["sha256"]:
+                raise TtCondaError(
+                    f"{destination}: the index says of {package.place}: sha256 {found},"
+                    f" instead of {package.record['sha256']}",
+                    "Somebody else may have published at the same time: run the same command again.",
+                )
+
+
+# --- conda servers ---
+
+
+def _to_server(kind: str, url: str, packages: Sequence[_Package], result: Published, bar: Stage) -> None:
+    parts = urlsplit(url)
+    server, channel = f"{parts.scheme}://{parts.netloc}", parts.path.strip("/")
+    if parts.scheme not in ("http", "https") or not channel:
+        raise TtCondaError(f"{kind}+{url} names no server with a channel", f"It is {kind}+https://SERVER/CHANNEL.")
+    if parts.username or parts.password:
+        raise TtCondaError(
+            f"the address of {parts.hostname} holds a password", f"Put it into the variable {SECRETS[kind]} instead."
+        )
+    for package in packages:  # one by one: the server's index has each as soon as it is there
+        bar.describe(package.path.name)
+        command = [sys.executable, "-m", "tt_conda.channel.upload", kind, server, channel, str(package.path)]
+        done = children.run(command, env=settings.own_environ())
+        if done.returncode:
+            key = settings.secret(SECRETS[kind])
+            said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-6:])
+            raise TtCondaError(
+                f"{kind}+{url} does not take {package.path.name}:\n{said.replace(key, '…') if key else said}",
+                f"Published so far: {', '.join(result.published) or 'nothing'}. The key is taken from"
+                f" {SECRETS[kind]}, else from rattler's own store (`rattler-build auth login`).",
+            )
+        result.published.append(package.path.name)
+        bar.advance()

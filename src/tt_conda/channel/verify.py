@@ -1,0 +1,240 @@
+"""Build packages again from what they say they were made from, and compare: are they the same files, bit for bit?
+
+A package holds its variant and, by sha256, every package of the environments that it was built in. It is built in
+another folder, in environments of exactly those packages, from the recipe of the checkout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rattler import Client
+from rattler.package_streaming import download_to_path
+
+from tt_conda import settings
+from tt_conda.channel import archive, index
+from tt_conda.channel.build import CARVER, COMPRESSION
+from tt_conda.channel.compare import Difference, differences
+from tt_conda.channel.engine import Job
+from tt_conda.channel.engines import Engines
+from tt_conda.channel.normal import LOCAL, RENDERED, Origins, load_rendered
+from tt_conda.channel.places import channel_url, local_path
+from tt_conda.channel.variants import Output, narrow, render
+from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
+from tt_conda.progress import Stage, stage
+
+
+@dataclass
+class Verdict:
+    """What came of building one package again."""
+
+    package: Path
+    sha256: str
+    again: str
+    """Sha256 of what was built now."""
+    differences: list[Difference] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Packages that it was built with and that are nowhere here: others of their names took their places."""
+
+    @property
+    def same(self) -> bool:
+        """Whether it is the same file."""
+        return self.sha256 == self.again
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """A package of a channel on this machine."""
+
+    path: Path
+    record: dict[str, Any]
+    run_exports: dict[str, Any]
+
+
+def verify(
+    packages: Sequence[Path], channels: Sequence[str | Path], *, project: Path | None = None, jobs: int = 2,
+    keep: Path | None = None,
+) -> list[Verdict]:  # fmt: skip
+    """Build packages again and compare.
+
+    Args:
+        packages: files.
+        channels: where the packages are that they were built with.
+        project: the checkout with the recipes; default: as for building.
+        jobs: builds side by side.
+        keep: a folder for what was built; default: nothing stays.
+
+    Raises:
+        TtCondaError: a package cannot be read, no recipe gives it, or building it failed.
+    """
+    project = project or settings.project_dir()
+    offers = _offers(channels)
+    engines = Engines()
+    with tempfile.TemporaryDirectory(prefix="tt-conda-verify-") as scratch, ThreadPoolExecutor(jobs) as pool:
+        with stage(f"Building {len(packages)} packages again", total=len(packages)) as bar:
+            work = [Path(scratch, str(number)) for number in range(len(packages))]
+            futures = [
+                pool.submit(_verify, package, project, offers, engines, folder, bar, keep)
+                for package, folder in zip(packages, work, strict=True)
+            ]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                engines.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def named(names: Sequence[str]) -> list[Path]:
+    """The packages that are meant: files, or those of that name in ``output/``.
+
+    Without names all of those, but what takes so long to build that it is built on request.
+
+    Raises:
+        TtCondaError: there is no such package.
+    """
+    there = sorted(settings.output_dir().glob("*/*.conda"))
+    found: list[Path] = []
+    for name in names:
+        if name.endswith(".conda"):
+            found.append(Path(name))
+        elif chosen := [path for path in there if path.stem.rsplit("-", 2)[0] == name]:
+            found += chosen
+        else:
+            raise TtCondaError(
+                f"there is no package {name} in {settings.output_dir()}",
+                "Build it (`tt-conda build`), or name a file: a path that ends with .conda.",
+            )
+    if not names and not there:
+        raise TtCondaError(f"there are no packages in {settings.output_dir()}", "Build them: tt-conda build")
+    return found or [path for path in there if not _rendered(path)["recipe"].get("extra", {}).get("on_request")]
+
+
+def _verify(
+    package: Path, project: Path, offers: Sequence[_Offer], engines: Engines, work: Path, bar: Stage,
+    keep: Path | None,
+) -> Verdict:  # fmt: skip
+    rendered = _rendered(package)
+    made = rendered["build_configuration"]
+    variant = {key: str(value) for key, value in made["variant"].items()}
+    output = _output(project, package, variant)
+    finalized = rendered.get("finalized_dependencies") or {}
+    wanted = [record for part in ("build", "host") for record in (finalized.get(part) or {}).get("resolved", [])]
+    inputs, missing = _inputs(wanted, offers, work / "inputs")
+    (work / "build").mkdir()
+    config = _config(project, variant)
+    job = Job(
+        recipe=output.recipe, axes=dict(config.to_dict()), zip_keys=config.zip_keys or [], stem=package.stem,
+        channels=[inputs], work=work / "build", log=work / "log", present=None, compression=COMPRESSION,
+        unhashed=[CARVER], tested=False,
+        origins=Origins(
+            [str(url) for url in made.get("channels", [])],
+            {record["sha256"]: record["url"] for record in wanted if "sha256" in record},
+            {record["sha256"]: record["channel"] for record in wanted if "sha256" in record},
+        ),
+    )  # fmt: skip
+    again, _, _ = engines.run(job, output.name, bar)
+    verdict = Verdict(package, digests(package)[0], digests(again)[0], missing=missing)
+    if not verdict.same:
+        verdict.differences = differences(package, again)
+    if keep:
+        index.publish([again], keep)
+    bar.advance()
+    return verdict
+
+
+def _rendered(package: Path) -> Any:
+    with archive.opened(package, [archive.INFO]) as parts:
+        return load_rendered(parts[archive.INFO].read(RENDERED))
+
+
+def _config(project: Path, variant: dict[str, str]) -> Any:
+    """The axes with the package's own values, whether or not ``variants.yaml`` still has them."""
+    origin = {"origin": [variant["origin"]]} if (project / f"variants.{variant.get('origin')}.yaml").is_file() else {}
+    axes = narrow(project / "variants.yaml", origin).to_dict()
+    known = {axis: [value] for axis, value in variant.items() if axis in axes}
+    listed = {axis: value for axis, value in known.items() if value[0] in map(str, axes[axis])}
+    others = {axis: value for axis, value in known.items() if axis not in listed}
+    return narrow(project / "variants.yaml", listed, others)
+
+
+def _output(project: Path, package: Path, variant: dict[str, str]) -> Output:
+    name = package.stem.rsplit("-", 2)[0]
+    outputs = render(sorted(project.glob("recipes/*/recipe.yaml")), _config(project, variant))
+    for output in outputs:
+        if output.stem == package.stem:
+            return output
+    near = [output.stem for output in outputs if output.name == name]
+    said = f"they give {', '.join(near)} for its variant" if near else "none of them has that name"
+    raise TtCondaError(
+        f"{package}: the recipes in {project} do not give this package: {said}",
+        "Check out the commit that it was built from, or name that checkout with the variable TT_CONDA_PROJECT.",
+    )
+
+
+def _offers(channels: Iterable[str | Path]) -> list[_Offer]:
+    found = []
+    for channel in channels:
+        folder = local_path(channel_url(channel))
+        for table in sorted(folder.glob("*/repodata.json")) if folder else []:
+            exports = table.with_name("run_exports.json")
+            said = json.loads(exports.read_text()) if exports.is_file() else {}
+            records = json.loads(table.read_text()).get("packages.conda", {})
+            found += [
+                _Offer(table.parent / name, record, said.get("packages.conda", {}).get(name, {}))
+                for name, record in records.items()
+            ]
+    return found
+
+
+def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[_Offer], folder: Path) -> tuple[str, list[str]]:
+    """A channel that holds the packages that are wanted, and nothing else.
+
+    Returns:
+        Its URL, and what is nowhere by that hash: packages of that name take its place.
+    """
+    by_hash = {offer.record["sha256"]: offer for offer in offers}
+    taken: dict[Path, _Offer] = {}
+    missing, fetched = [], []
+    for record in wanted:
+        url, sha256 = str(record["url"]), record.get("sha256")
+        if sha256 in by_hash:
+            found = [by_hash[sha256]]
+        elif not url.startswith(LOCAL):
+            fetched.append(_fetch(url, str(sha256), folder / "fetched"))
+            continue
+        else:
+            found = [offer for offer in offers if offer.record["name"] == record["name"]]
+            if sha256:
+                missing.append(f"{record['fn']} (sha256 {sha256})")
+        taken |= {offer.path: offer for offer in found}
+    channel = folder / "channel"
+    for subdir in index.SUBDIRS:
+        here = {path.name: offer for path, offer in sorted(taken.items()) if offer.record["subdir"] == subdir}
+        index.link(
+            {name: (offer.path, offer.record, offer.run_exports) for name, offer in here.items()}, channel, subdir
+        )
+    if fetched:
+        index.publish(fetched, channel)
+    return channel_url(channel), missing
+
+
+def _fetch(url: str, sha256: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / url.rsplit("/", 1)[1]
+    if not path.is_file():
+        try:
+            asyncio.run(download_to_path(Client(), url, path))
+        except Exception as error:  # rattler's own classes, one for each cause
+            raise TtCondaError(f"{url} cannot be fetched: {error}", "Check the network and try again.") from error
+    if (found := digests(path)[0]) != sha256:
+        raise TtCondaError(f"{url}: sha256 {found} instead of {sha256}", "The channel holds another package by now.")
+    return path

@@ -1,0 +1,14 @@
+"""What was published, in a few lines."""
+
+from __future__ import annotations
+
+from tt_conda.channel.publish import Published
+from tt_conda.progress import console
+
+
+def show(result: Published) -> None:
+    """Say what was published and what was there."""
+    for name in result.published:
+        console.print(f"  {name}")
+    there = f", {len(result.there)} there already" if result.there else ""
+    console.print(f"{len(result.published)} published{there}, in {result.destination}", markup=False)

@@ -1,0 +1,354 @@
+"""The normal form: packages that are built twice are the same bits; and what is said where they are not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from rattler_build import Package
+
+from tt_conda.channel import archive, index
+from tt_conda.channel.archive import FILES, INFO
+from tt_conda.channel.build import Built, build
+from tt_conda.channel.compare import Difference, differences
+from tt_conda.channel.normal import RENDERED, load_rendered
+from tt_conda.channel.verify import named, verify
+from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
+
+Make = Callable[..., Path]
+
+RECIPE = """
+package: {name: sample, version: "1.0"}
+build:
+  number: 0
+  string: "0"
+  script:
+    - mkdir -p $PREFIX/bin $PREFIX/share $PREFIX/lib/python3.12/site-packages/sample-1.0.dist-info
+    - cp $RECIPE_DIR/data $PREFIX/share/data; ln -s data $PREFIX/share/link
+    - |
+      printf '#!%s/bin/sh\\n' $PREFIX > $PREFIX/bin/sample; chmod 755 $PREFIX/bin/sample
+      printf 'x\\0%s/lib\\0y' $PREFIX > $PREFIX/share/binary
+      cd $PREFIX/lib/python3.12/site-packages/sample-1.0.dist-info
+      echo '{"url": "file://'$SRC_DIR'", "dir_info": {}}' > direct_url.json
+      echo "../../../bin/sample,sha256=$(sha256sum $PREFIX/bin/sample | cut -c1-20),9" > RECORD
+      echo "sample-1.0.dist-info/direct_url.json,sha256=$RANDOM,9" >> RECORD
+      echo "../../../share/data,sha256=abc,9" >> RECORD
+requirements:
+  host: [one, two, three]
+  run: [zz, aa]
+about:
+  summary: for tests
+"""
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a channel ``others`` of three packages that export themselves, and a ``project`` that is built."""
+    root = tmp_path_factory.mktemp("first")
+    recipes = root / "exporting/recipes"
+    for name in ("one", "two", "three"):
+        (recipes / name).mkdir(parents=True)
+        (recipes / name / "recipe.yaml").write_text(json.dumps({
+            "package": {"name": name, "version": "1.0"},
+            "build": {"number": 0, "string": "0", "script": f"mkdir -p $PREFIX/share; touch $PREFIX/share/{name}"},
+            "requirements": {"run_exports": {"weak": [f"{name} >=1"]}},
+        }))  # fmt: skip
+    sample = root / "project/recipes/sample"
+    sample.mkdir(parents=True)
+    (sample / "recipe.yaml").write_text(RECIPE)
+    (sample.parent / "data").write_text("the data\n")
+    (sample / "data").symlink_to("../data")
+    for folder in (recipes.parent, root / "project"):
+        (folder / "variants.yaml").write_text("python: ['3.12']\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TT_CONDA_CACHE", str(root / "cache"))
+        index.publish([], root / "empty")
+        build(project=recipes.parent, channels=lambda: [root / "empty"])
+        shutil.move(recipes.parent / "output", root / "others")
+        _built(root / "project", root / "others")
+        yield root
+
+
+@pytest.fixture
+def others(first: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(first / "others", tmp_path / "others")
+
+
+@pytest.fixture
+def project(first: Path, tmp_path: Path) -> Path:
+    """The project, not built."""
+    return shutil.copytree(
+        first / "project", tmp_path / "project", symlinks=True, ignore=shutil.ignore_patterns("output")
+    )  # fmt: skip
+
+
+@pytest.fixture
+def package(first: Path) -> Path:
+    """What was built of it."""
+    return first / "project/output/linux-64/sample-1.0-0.conda"
+
+
+def _built(project: Path, *channels: str | Path) -> Path:
+    result: Built = build(project=project, channels=lambda: list(channels))
+    assert [*result.built, *result.reused] == ["sample-1.0-0"]
+    return project / "output/linux-64/sample-1.0-0.conda"
+
+
+def info(package: Path, name: str) -> Any:
+    with archive.opened(package) as parts:
+        content = parts[INFO].read(f"info/{name}")
+    return json.loads(content) if name.endswith(".json") else load_rendered(content)
+
+
+# --- what it looks like ---
+
+
+def test_nothing_tells_when_and_where_it_was_built(package: Path, tmp_path: Path) -> None:
+    with archive.opened(package) as parts:
+        for part in parts.values():
+            for name, entry in part.entries.items():
+                assert (entry.uid, entry.gid, entry.uname, entry.gname, entry.mtime) == (0, 0, "", "", 0), name
+                assert entry.issym() or str(tmp_path).encode() not in part.read(name), name
+    rendered = info(package, "recipe/rendered_recipe.yaml")
+    made = rendered["build_configuration"]
+    assert made["channels"] == ["file:///local"] and made["host_platform"]["virtual_packages"] == []
+    assert made["variant"]["target_platform"] == "linux-64"
+    assert "timestamp" not in info(package, "index.json")
+    for record in rendered["finalized_dependencies"]["host"]["resolved"]:
+        assert record["url"] == f"file:///local/linux-64/{record['fn']}" and len(record["sha256"]) == 64
+
+
+def test_dependencies_have_one_order(package: Path) -> None:
+    assert info(package, "index.json")["depends"] == ["zz", "aa", "one >=1", "three >=1", "two >=1"]
+    rendered = info(package, "recipe/rendered_recipe.yaml")["finalized_dependencies"]
+    assert [record["name"] for record in rendered["host"]["resolved"]] == ["one", "three", "two"]
+    assert [item.get("spec", item.get("source")) for item in rendered["run"]["depends"]] == [
+        "zz", "aa", "one >=1", "three >=1", "two >=1"
+    ]  # fmt: skip
+
+
+def test_the_placeholder_is_the_same_everywhere(package: Path) -> None:
+    entries = {entry["_path"]: entry for entry in info(package, "paths.json")["paths"]}
+    with archive.opened(package) as parts:
+        for name, mode in (("bin/sample", "text"), ("share/binary", "binary")):
+            entry, content = entries[name], parts[FILES].read(name)
+            assert entry["file_mode"] == mode and entry["prefix_placeholder"].encode() in content
+            assert entry["prefix_placeholder"].startswith("/opt/tt-conda/host_env_placehold")
+            assert len(entry["prefix_placeholder"]) == 255
+            assert entry["sha256"] == _sha256(content) and entry["size_in_bytes"] == len(content)
+        assert parts[FILES].entries["bin/sample"].mode == 0o755
+        assert parts[FILES].entries["share/link"].linkname == "data"
+
+
+def test_the_record_is_true_where_it_is_installed(package: Path) -> None:
+    home = "lib/python3.12/site-packages/sample-1.0.dist-info"
+    with archive.opened(package) as parts:
+        assert f"{home}/direct_url.json" not in parts[FILES].entries
+        assert parts[FILES].read(f"{home}/RECORD").decode().splitlines() == [
+            "../../../bin/sample,,", "../../../share/data,sha256=abc,9",
+        ]  # fmt: skip
+    assert f"{home}/direct_url.json" not in {entry["_path"] for entry in info(package, "paths.json")["paths"]}
+
+
+def test_the_recipe_inside_is_whole(package: Path) -> None:
+    with archive.opened(package) as parts:
+        assert parts[INFO].entries["info/recipe/data"].isfile()
+        assert parts[INFO].read("info/recipe/data") == b"the data\n"
+
+
+def test_others_can_read_it(package: Path, tmp_path: Path) -> None:
+    there = Package.from_file(package)
+    assert (there.name, there.version) == ("sample", "1.0")
+    index.validate(package.parent.parent)
+
+
+@pytest.mark.parametrize("said", ["the script", "the bill of materials"])
+def test_the_date_is_that_of_the_sources(project: Path, others: Path, said: str) -> None:
+    recipe = project / "recipes/sample/recipe.yaml"
+    if said == "the script":
+        head, script, rest = re.split(r"  script:\n|(?=requirements:)", RECIPE)
+        env = '  script:\n    env: {SOURCE_DATE_EPOCH: "1700000000"}\n    content:\n'
+        recipe.write_text(head + env + textwrap.indent(script, "  ") + rest)
+        expected = 1700000000
+    else:
+        bom = '{"metadata": {"timestamp": "2023-11-14T22:13:21Z"}}'
+        recipe.write_text(RECIPE.replace("    - |\n", f"    - |\n      mkdir $PREFIX/share/sbom; echo '{bom}' >"
+                                                      " $PREFIX/share/sbom/sample.cdx.json\n"))  # fmt: skip
+        expected = 1700000001
+    package = _built(project, others)
+    assert info(package, "index.json")["timestamp"] == expected * 1000
+    with archive.opened(package) as parts:
+        assert {entry.mtime for part in parts.values() for entry in part.entries.values()} == {expected}
+
+
+def test_yaml_is_read_as_rattler_build_writes_it() -> None:
+    text = "a: 1_0\nb: 12:30\nc: on\nd: 2026-11-21\ne: 007\nf: true\ng: null\nh: 1.5\ni:\nj: 0x1f\n"
+    assert load_rendered(text) == {"a": "1_0", "b": "12:30", "c": "on", "d": "2026-11-21", "e": 7, "f": True,
+                                   "g": None, "h": 1.5, "i": None, "j": "0x1f"}  # fmt: skip
+
+
+# --- built twice ---
+
+
+def test_built_twice_elsewhere_and_later_it_is_the_same(
+    package: Path, project: Path, others: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "another-folder" / "with-a-longer-name" / "project"
+    shutil.move(project, elsewhere)
+    shutil.move(others, tmp_path / "moved")
+    for file in (elsewhere / "recipes").rglob("*"):
+        os.utime(file, (1, 1), follow_symlinks=False)
+    time.sleep(max(0, package.stat().st_mtime + 1.1 - time.time()))  # dates in packages have seconds
+    again = _built(elsewhere, tmp_path / "moved")
+    assert differences(package, again) == []
+    assert digests(package) == digests(again)
+
+
+def test_verify(package: Path, project: Path, others: Path) -> None:
+    (verdict,) = verify([package], [others], project=project)
+    assert verdict.same and not verdict.missing and not verdict.differences
+
+
+def test_verify_takes_the_packages_that_it_was_built_with(
+    package: Path, project: Path, others: Path, make: Make
+) -> None:
+    """A newer one in the channel changes nothing; where the old one is gone, that is told, and what differs by it."""
+    index.publish([make("two", "1.1")], others)
+    (verdict,) = verify([package], [others], project=project)
+    assert verdict.same
+    index.remove([others / "linux-64/two-1.0-0.conda"], others)
+    (verdict,) = verify([package], [others], project=project)
+    assert not verdict.same and len(verdict.missing) == 1 and verdict.missing[0].startswith("two-1.0-0.conda (sha256 ")
+    assert any("two-1.1-0.conda" in item.what for item in verdict.differences if item.path == RENDERED)
+
+
+def test_verify_fetches_from_the_channel_that_it_was_built_with(
+    project: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _served(others) as url:
+        package = _built(project, url)
+        assert info(package, "recipe/rendered_recipe.yaml")["build_configuration"]["channels"] == ["file:///local", url]
+        (verdict,) = verify([package], [project / "output"], project=project, keep=tmp_path / "kept")
+    assert verdict.same and not verdict.missing, verdict.differences
+    assert digests(tmp_path / "kept/linux-64/sample-1.0-0.conda") == digests(package)
+
+
+def test_verify_says_what_differs(package: Path, project: Path, others: Path) -> None:
+    (project / "recipes/data").write_text("other data\n")
+    (verdict,) = verify([package], [others], project=project)
+    assert not verdict.same
+    assert [item for item in verdict.differences if item.path == "share/data"] == [
+        Difference("share/data", "@@ -1 +1 @@"), Difference("share/data", "-the data"),
+        Difference("share/data", "+other data"),
+    ]  # fmt: skip
+    others_said = [item for item in verdict.differences if item.path not in ("share/data", "info/recipe/data")]
+    assert all(item.what.startswith("paths.[share/link].") for item in others_said), "a link has its file's hash"
+
+
+def test_a_package_that_the_recipes_do_not_give(package: Path, project: Path, others: Path) -> None:
+    recipe = project / "recipes/sample/recipe.yaml"
+    recipe.write_text(RECIPE.replace('"1.0"', '"2.0"'))
+    with pytest.raises(TtCondaError, match=r"do not give this package: they give sample-2\.0-0") as error:
+        verify([package], [others], project=project)
+    assert "TT_CONDA_PROJECT" in error.value.way_out
+    with pytest.raises(TtCondaError, match="cannot be read"):
+        verify([project / "variants.yaml"], [others], project=project)
+    with pytest.raises(TtCondaError, match=r"cannot be read: .*File is not a zip file"):
+        shutil.copy(project / "variants.yaml", project / "x-1-0.conda")
+        verify([project / "x-1-0.conda"], [others], project=project)
+
+
+def test_names_of_packages(package: Path, first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TT_CONDA_PROJECT", str(first / "project"))
+    assert named(["sample"]) == named([]) == [package]
+    assert named(["some/where.conda"]) == [Path("some/where.conda")]
+    with pytest.raises(TtCondaError, match="there is no package nothing"):
+        named(["nothing"])
+
+
+# --- what differs ---
+
+
+def rewritten(package: Path, target: Path, change: Callable[[str, bytes], bytes | None], level: int = 9) -> Path:
+    """A package with other contents of its files; None leaves one out."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target = target.parent / package.name
+    with archive.opened(package) as parts:
+        entries = {
+            kind: [archive.Entry(name, item.mode, content, link=item.linkname)
+                   for name, item in part.entries.items()
+                   if (content := change(name, b"" if item.issym() else part.read(name))) is not None]
+            for kind, part in parts.items()
+        }  # fmt: skip
+        archive.write(target, entries, 0, level)
+    return target
+
+
+def test_differences_are_told_field_by_field(package: Path, tmp_path: Path) -> None:
+    def change(name: str, content: bytes) -> bytes | None:
+        if name == "info/index.json":
+            return json.dumps({**json.loads(content), "license": "MIT", "depends": ["zz"]}).encode()
+        if name == "share/binary":
+            return content[:-1] + b"z"
+        return None if name == "bin/sample" else content
+
+    found = differences(package, rewritten(package, tmp_path / "other" / "x", change))
+    size = next(e for e in info(package, "paths.json")["paths"] if e["_path"] == "share/binary")["size_in_bytes"]
+    assert [(item.path, item.what) for item in found] == [
+        ("bin/sample", "only in the first"),
+        ("share/binary", f"{size} bytes, the first that differs at {size - 1}"),
+        ("info/index.json", "depends: - aa"),
+        ("info/index.json", "depends: - one >=1"),
+        ("info/index.json", "depends: - three >=1"),
+        ("info/index.json", "depends: - two >=1"),
+        ("info/index.json", "license: not there → MIT"),
+    ]
+
+
+def test_the_sections_of_a_library_that_differ(package: Path, tmp_path: Path, compile_library: Make) -> None:
+    one = compile_library("liba.so", 'const char text[] = "one"; int a(void) { return 1; }').read_bytes()
+    two = compile_library("libb.so", 'const char text[] = "two"; int a(void) { return 1; }').read_bytes()
+    first = rewritten(package, tmp_path / "1" / "x", lambda name, content: one if name == "share/binary" else content)
+    second = rewritten(package, tmp_path / "2" / "x", lambda name, content: two if name == "share/binary" else content)
+    found = [item.what for item in differences(first, second) if item.path == "share/binary"]
+    assert any(line.startswith("section .rodata: ") for line in found), found
+
+
+def test_the_same_contents_packed_otherwise(package: Path, tmp_path: Path) -> None:
+    other = rewritten(package, tmp_path / "other" / "x", lambda _, content: content, level=1)
+    found = differences(package, other)
+    assert found and all(item.path == "" and "compressed otherwise" in item.what for item in found)
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,305 @@
+"""Publishing to a folder, a store with S3's interface and conda servers; readers meanwhile; being killed."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tt_conda.channel import index
+from tt_conda.channel.publish import publish
+from tt_conda.errors import TtCondaError
+
+Make = Callable[..., Path]
+SECRET = "a-key-that-nobody-may-read"
+
+
+@pytest.fixture
+def output(tmp_path: Path, make: Make) -> Path:
+    """What was built: ``tool`` needs ``lib``, ``data`` is noarch."""
+    folder = tmp_path / "project/output"
+    about = {"summary": "for tests"}
+    packages = [
+        make("tool", depends=["lib >=1"], **about),
+        make("lib", **about),
+        make("data", noarch="generic", **about),
+    ]
+    index.publish(packages, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a store of our own."""
+    moto = ThreadedMotoServer(port=0)
+    moto.start()
+    _, port = moto.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    moto.stop()
+
+
+@pytest.fixture
+def store(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A client of the store; there is an empty bucket, and the environment has what is needed to write to it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+    yield client
+    for item in client.list_objects_v2(Bucket="bucket").get("Contents", []):
+        client.delete_object(Bucket="bucket", Key=item["Key"])
+    client.delete_bucket(Bucket="bucket")
+
+
+def read(store: Any, subdir: str) -> dict[str, str]:
+    """Sha256 by file name, as the index in the bucket says; every package that it names is there, with that content."""
+    try:
+        body = store.get_object(Bucket="bucket", Key=f"channel/{subdir}/repodata.json")["Body"].read()
+    except store.exceptions.NoSuchKey:
+        return {}
+    tables = json.loads(body)
+    records = {**tables["packages"], **tables["packages.conda"]}
+    for name, record in records.items():
+        assert store.head_object(Bucket="bucket", Key=f"channel/{subdir}/{name}")["ContentLength"] == record["size"]
+    return {name: record["sha256"] for name, record in records.items()}
+
+
+def local(folder: Path, subdir: str) -> dict[str, str]:
+    tables = json.loads((folder / subdir / "repodata.json").read_text())
+    return {name: record["sha256"] for name, record in tables["packages.conda"].items()}
+
+
+# --- a folder ---
+
+
+def test_to_a_folder(output: Path, tmp_path: Path) -> None:
+    target = tmp_path / "srv/channel"
+    result = publish(str(target), output)
+    assert sorted(result.published) == ["data-1.0-0.conda", "lib-1.0-0.conda", "tool-1.0-0.conda"]
+    assert {subdir: local(target, subdir) for subdir in index.SUBDIRS} == {
+        subdir: local(output, subdir) for subdir in index.SUBDIRS
+    }
+    index.validate(target)
+    again = publish(str(target), output)
+    assert again.published == [] and len(again.there) == 3
+
+
+def test_only_some(output: Path, tmp_path: Path) -> None:
+    assert publish(str(tmp_path / "channel"), output, ["lib"]).published == ["lib-1.0-0.conda"]
+    with pytest.raises(TtCondaError, match="there is no package nothing in"):
+        publish(str(tmp_path / "channel"), output, ["nothing"])
+
+
+def test_what_is_published_stays(output: Path, tmp_path: Path, make: Make) -> None:
+    target = tmp_path / "channel"
+    publish(str(target), output)
+    before = local(target, "linux-64")
+    index.publish([make("lib", files={"share/lib": "other"}), make("more")], output)
+    with pytest.raises(TtCondaError, match=r"other packages of these names:\n  linux-64/lib-1\.0-0\.conda"):
+        publish(str(target), output)
+    assert local(target, "linux-64") == before and not (target / "linux-64/more-1.0-0.conda").exists()
+
+
+def test_a_damaged_package_is_not_published(output: Path, tmp_path: Path) -> None:
+    (output / "linux-64/lib-1.0-0.conda").write_bytes(b"PK")
+    with pytest.raises(TtCondaError, match="is not what it says"):
+        publish(str(tmp_path / "channel"), output)
+    assert not (tmp_path / "channel").exists()
+
+
+@pytest.mark.parametrize(
+    ("destination", "said"),
+    [("ftp://host/x", "no place to publish to"), ("s3://bucket", "no channel in a bucket"),
+     ("prefix+https://host", "no server with a channel"), ("quetz+https://me:word@host/x", "holds a password")],
+)  # fmt: skip
+def test_a_destination_that_is_none(output: Path, destination: str, said: str) -> None:
+    with pytest.raises(TtCondaError, match=said) as error:
+        publish(destination, output)
+    assert error.value.way_out and ":word" not in str(error.value)
+
+
+# --- S3 ---
+
+
+def test_to_a_store(output: Path, store: Any, make: Make) -> None:
+    assert len(publish("s3://bucket/channel", output).published) == 3
+    assert all(read(store, subdir) == local(output, subdir) for subdir in index.SUBDIRS)
+    index.publish([make("lib", "2.0")], output)
+    result = publish("s3://bucket/channel", output)
+    assert result.published == ["lib-2.0-0.conda"] and len(result.there) == 3
+    assert all(read(store, subdir) == local(output, subdir) for subdir in index.SUBDIRS)
+
+
+def test_a_store_keeps_what_is_published(output: Path, store: Any, make: Make) -> None:
+    publish("s3://bucket/channel", output)
+    index.publish([make("lib", files={"share/lib": "other"}), make("more")], output)
+    before = read(store, "linux-64")
+    with pytest.raises(TtCondaError, match=r"linux-64/lib-1\.0-0\.conda"):
+        publish("s3://bucket/channel", output)
+    assert read(store, "linux-64") == before
+    keys = [item["Key"] for item in store.list_objects_v2(Bucket="bucket")["Contents"]]
+    assert "channel/linux-64/more-1.0-0.conda" not in keys
+
+
+def test_what_somebody_else_uploaded_is_read(output: Path, store: Any) -> None:
+    package = output / "linux-64/lib-1.0-0.conda"
+    store.put_object(Bucket="bucket", Key="channel/linux-64/lib-1.0-0.conda", Body=package.read_bytes())
+    result = publish("s3://bucket/channel", output)
+    assert result.there == ["lib-1.0-0.conda"] and len(result.published) == 2
+
+
+def test_a_store_that_refuses(output: Path, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TtCondaError, match=r"s3://other/channel: .*NoSuchBucket"):
+        publish("s3://other/channel", output)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(TtCondaError, match="no credentials") as error:
+        publish("s3://bucket/channel", output)
+    assert "AWS_ACCESS_KEY_ID" in error.value.way_out
+
+
+def test_a_reader_sees_only_what_is_whole(output: Path, store: Any, make: Make) -> None:
+    """While packages are published in rounds: every index that is read is whole, and so is every package it names."""
+    seen: list[int] = []
+    wrong: list[BaseException] = []
+    done = threading.Event()
+    reader = boto3.client("s3")
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                seen.append(len(read(reader, "linux-64")))
+            except BaseException as error:  # what it was is told below
+                wrong.append(error)
+                return
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for version in ("2.0", "3.0", "4.0"):
+        index.publish([make("lib", version), make("tool", version, depends=["lib"])], output)
+        publish("s3://bucket/channel", output)
+    done.set()
+    thread.join()
+    assert not wrong, wrong
+    assert seen == sorted(seen), "nothing that was there is gone"
+    assert len(seen) > 10 and len(read(store, "linux-64")) == 8
+
+
+def test_killed_at_any_moment(output: Path, store: Any, make: Make) -> None:
+    """What a killed run left is no harm to readers, and the next run finishes it. Nothing tells the key."""
+    index.publish([make(f"p{number}", files={"share/x": "x" * 300_000}) for number in range(4)], output)
+    command = [sys.executable, "-m", "tt_conda.cli", "publish", "s3://bucket/channel"]
+    variables = {**os.environ, "TT_CONDA_PROJECT": str(output.parent)}
+    said = ""
+    chance = random.Random(7)
+    for end in (signal.SIGKILL, signal.SIGINT):
+        with subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as run:
+            deadline = time.monotonic() + 60
+            wanted = chance.randint(1, 3)
+            while run.poll() is None and time.monotonic() < deadline:
+                there = store.list_objects_v2(Bucket="bucket").get("Contents", [])
+                if sum(item["Key"].endswith(".conda") for item in there) >= wanted:
+                    run.send_signal(end)
+                    break
+            said += run.communicate()[0]
+        read(store, "linux-64")
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    said += done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert all(read(store, subdir) == local(output, subdir) for subdir in index.SUBDIRS)
+    assert SECRET not in said
+
+
+# --- conda servers ---
+
+
+@pytest.fixture
+def conda_server() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], bytes]]]]:
+    """A server that takes everything, and what it was sent: method, path, headers, body."""
+    sent: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+            else:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            sent.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            code = 403 if "forbidden" in self.path else 201
+            self.send_response(code)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_PUT = do_GET = do_HEAD = answer
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", sent
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "header"),
+    [("quetz", "QUETZ_API_KEY", "x-api-key"), ("artifactory", "ARTIFACTORY_TOKEN", "authorization"),
+     ("prefix", "PREFIX_API_KEY", "authorization")],
+)  # fmt: skip
+def test_to_a_conda_server(
+    output: Path, conda_server: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch, kind: str, variable: str,
+    header: str, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """What rattler sends: each package whole, what it needs first, with the key in a header."""
+    address, sent = conda_server
+    monkeypatch.setenv(variable, SECRET)
+    result = publish(f"{kind}+{address}/channel", output)
+    assert sorted(result.published) == ["data-1.0-0.conda", "lib-1.0-0.conda", "tool-1.0-0.conda"]
+    uploads = [item for item in sent if item[0] in ("POST", "PUT")]
+    bodies = [(output / subdir / name).read_bytes() for name in result.published for subdir in index.SUBDIRS
+              if (output / subdir / name).is_file()]  # fmt: skip
+    assert len(uploads) == 3 and all(body in item[3] for item, body in zip(uploads, bodies, strict=True))
+    assert all("channel" in path and SECRET in headers[header] for _, path, headers, _ in uploads)
+    assert all(SECRET not in path for _, path, _, _ in sent)
+    order: Sequence[str] = result.published
+    assert order.index("lib-1.0-0.conda") < order.index("tool-1.0-0.conda")
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_a_conda_server_that_refuses(
+    output: Path, conda_server: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUETZ_API_KEY", SECRET)
+    with pytest.raises(TtCondaError, match=r"does not take data-1\.0-0\.conda") as error:
+        publish(f"quetz+{conda_server[0]}/forbidden", output)
+    assert SECRET not in str(error.value) and "QUETZ_API_KEY" in error.value.way_out
