@@ -19,7 +19,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
 from pathlib import Path
@@ -48,8 +48,10 @@ class Newer:
     pinned: str
     newest: str
     python: tuple[str, ...]
-    alone: bool
-    """Whether nothing else must be chosen with it."""
+    with_wheel: bool
+    """Whether it goes with one version of another wheel."""
+    beside: dict[str, str]
+    """What else belongs to the pinned version: axis of ``variants.yaml`` → value."""
 
 
 def ask_pip(name: str, python: str) -> list[str]:
@@ -71,8 +73,10 @@ def check(project: Path, ask: Ask = ask_pip) -> list[Newer]:
     Raises:
         TtCondaError: the index cannot be asked.
     """
+    locks = sorted({path.resolve() for path in project.glob("recipes/*/wheels.lock")})
+    wheels = {want.version for lock in locks for want in load(lock).want}
     found = []
-    for lock in sorted({path.resolve() for path in project.glob("recipes/*/wheels.lock")}):
+    for lock in locks:
         newest_wants: dict[str, Want] = {}
         for want in load(lock).want:
             before = newest_wants.get(want.wheel)
@@ -84,8 +88,9 @@ def check(project: Path, ask: Ask = ask_pip) -> list[Newer]:
             newer = [Version(v) for v in versions if Version(v) > Version(want.version)
                      and not (stable and Version(v).is_prerelease)]  # fmt: skip
             if newer:
-                name, newest = want.wheel, str(max(newer))
-                found.append(Newer(lock, name, want.version, newest, want.python, _alone(project, want.version)))
+                beside = _beside(project, want.version)
+                found.append(Newer(lock, want.wheel, want.version, str(max(newer)), want.python,
+                                   bool(wheels & set(beside.values())), beside))  # fmt: skip
     return found
 
 
@@ -118,13 +123,15 @@ def summary(found: Sequence[Newer], changes: Callable[[Newer], Sequence[str]]) -
     lines = [] if found else ["Every pinned wheel is the newest."]
     for newer in found:
         lines += [f"## {newer.name} {newer.newest}", "", f"Pinned: {newer.pinned}.", ""]
-        if not newer.alone:
+        if newer.with_wheel:
             lines += ["It is made for one version of another wheel, so nothing was rewritten: find out which, and add",
                       "both to `wheels.lock` and `variants.yaml`.", ""]  # fmt: skip
             continue
         asked = changes(newer)
         lines += ["What its metadata asks for, compared with before (the recipe's `run` list repeats it):", "",
                   *(asked or ["- the same"]), ""]  # fmt: skip
+        lines += [f"`{axis}` {value} stands beside it in `variants.yaml`: is it still right?"
+                  for axis, value in newer.beside.items()]  # fmt: skip
         lines += ["Tests name versions too: `ci/run test` says where.", ""]
     return "\n".join(lines)
 
@@ -145,18 +152,17 @@ def _requires(lock: Lock, name: str, version: str) -> set[str]:
         return set(message_from_bytes(archive.read(member)).get_all("Requires-Dist", []))
 
 
-def _alone(project: Path, version: str) -> bool:
-    """Whether ``variants.yaml`` has nothing ("none") that belongs together with that version."""
+def _beside(project: Path, version: str) -> dict[str, str]:
+    """What stands beside a version in ``variants.yaml`` (``zip_keys``), by axis."""
     config = narrow(project / "variants.yaml", {})
     values = config.to_dict()
-
-    def partners() -> Iterator[str]:
-        for group in config.zip_keys or []:
-            for row in zip(*(map(str, values[axis]) for axis in group), strict=True):
-                if version in row:
-                    yield from (value for value in row if value not in (version, "none"))
-
-    return not list(partners())
+    rows = [
+        dict(zip(group, row, strict=True))
+        for group in config.zip_keys or []
+        for row in zip(*(map(str, values[axis]) for axis in group), strict=True)
+    ]
+    return {axis: value for row in rows if version in row.values() for axis, value in row.items()
+            if value not in (version, "none")}  # fmt: skip
 
 
 def main(arguments: Sequence[str], project: Path = PROJECT, ask: Ask = ask_pip) -> int:
@@ -169,7 +175,7 @@ def main(arguments: Sequence[str], project: Path = PROJECT, ask: Ask = ask_pip) 
         found = check(project, ask)
         old = {newer.lock: load(newer.lock) for newer in found}
         for newer in found:
-            if options.write and newer.alone:
+            if options.write and not newer.with_wheel:
                 write(newer, project)
         text = summary(found, lambda newer: metadata_changes(newer, old[newer.lock]) if options.write else [])
     except TtCondaError as error:

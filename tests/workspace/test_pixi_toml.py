@@ -159,7 +159,7 @@ def test_it_says_what_pyproject_says() -> None:
         assert name in pixi, name
         assert SpecifierSet("" if pixi[name] == "*" else pixi[name]) == wanted.specifier, name
     assert pixi["python"] == project["requires-python"]
-    assert {"bench", "dev"} == set(project["optional-dependencies"])
+    assert {"bench", "dev", "s3"} == set(project["optional-dependencies"])
 
 
 # --- tasks ---

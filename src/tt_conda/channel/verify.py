@@ -130,10 +130,12 @@ def _verify(
     wanted = [record for part in ("build", "host") for record in (finalized.get(part) or {}).get("resolved", [])]
     inputs, missing = _inputs(wanted, offers, work / "inputs")
     (work / "build").mkdir()
+    logs = project / "output/.logs"
+    logs.mkdir(parents=True, exist_ok=True)
     config = _config(project, variant)
     job = Job(
         recipe=output.recipe, axes=dict(config.to_dict()), zip_keys=config.zip_keys or [], stem=package.stem,
-        channels=[inputs], work=work / "build", log=work / "log", present=None, compression=COMPRESSION,
+        channels=[inputs], work=work / "build", log=logs / f"{package.stem}.again.log", present=None, compression=COMPRESSION,
         unhashed=[CARVER], tested=False,
         origins=Origins(
             [str(url) for url in made.get("channels", [])],

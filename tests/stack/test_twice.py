@@ -1,0 +1,40 @@
+"""Every package that the suite builds is the same file when it is built again, elsewhere and later."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from tt_conda.audit.inventory import PackageFacts
+from tt_conda.channel import archive
+from tt_conda.channel.verify import verify
+
+PARTS = 2
+"""The packages are built again in two tests, which run side by side."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_built_again_it_is_the_same(
+    output: Path, suite: list[PackageFacts], others: list[str | Path], part: int
+) -> None:  # fmt: skip
+    stems = sorted(package.stem for package in suite)
+    packages = [next(output.glob(f"*/{stem}.conda")) for stem in stems[part::PARTS]]
+    verdicts = verify(packages, [output, *others], jobs=1)
+    assert len(verdicts) == len(packages) > 2
+    for verdict in verdicts:
+        assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences)
+
+
+def test_every_carved_package_has_a_bill_of_materials(output: Path, suite: list[PackageFacts]) -> None:
+    for package in suite:
+        if "_wheel_" not in f"_{package.build}":
+            continue
+        with archive.opened(next(output.glob(f"*/{package.stem}.conda")), [archive.FILES]) as parts:
+            bom = json.loads(parts[archive.FILES].read(f"share/sbom/{package.name}.cdx.json"))
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
+        objects = {item["name"]: item["hashes"][0]["content"] for item in bom["components"] if "pedigree" in item}
+        assert objects == {found.path: found.sha256 for found in package.objects}, package.stem

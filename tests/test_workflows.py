@@ -1,0 +1,140 @@
+"""GitHub's workflows: their form, their actions' versions, their secrets, and their commands as far as it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+import yaml
+
+from tt_conda.cli import app
+
+PROJECT = Path(__file__).parents[1]
+WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yml"))
+EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
+
+
+def load(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(path.read_text(), yaml.BaseLoader)  # `on` is a key, not a truth
+    return found
+
+
+def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in WORKFLOWS:
+        for name, job in load(path)["jobs"].items():
+            for step in job["steps"]:
+                yield f"{path.stem}/{name}", step
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Each line of the ``run`` steps that starts one of our programs: its place and its words."""
+    for place, step in steps():
+        for line in step.get("run", "").splitlines():
+            if line.strip().startswith("ci/"):
+                yield place, shlex.split(line)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_its_form(path: Path) -> None:
+    command = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    subprocess.run([*command, path], check=True)
+    wrong = subprocess.run([*command, "-"], input=path.read_text().replace("runs-on", "run-on"), text=True,
+                           capture_output=True)  # fmt: skip
+    assert wrong.returncode == 1, "the schema sees what is wrong"
+
+
+def test_actions_are_pinned() -> None:
+    """By commit, with the version beside it."""
+    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line]
+    assert len(lines) > 8
+    for line in lines:
+        assert re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
+    versions: dict[str, set[str]] = {}
+    for line in lines:
+        action, _, version = line.partition("uses: ")[2].partition("@")
+        versions.setdefault(action, set()).add(version)
+    assert all(len(found) == 1 for found in versions.values()), "one version of each"
+
+
+def test_a_run_may_only_what_it_must() -> None:
+    for path in WORKFLOWS:
+        assert load(path)["permissions"] == {"contents": "read"}, path
+    writing = {
+        f"{path.stem}/{name}": sorted(key for key, value in job["permissions"].items() if value == "write")
+        for path in WORKFLOWS for name, job in load(path)["jobs"].items() if "permissions" in job
+    }  # fmt: skip
+    assert writing == {"publish/publish": ["attestations", "id-token"], "upstream/bump": ["contents", "pull-requests"]}
+
+
+def test_no_secret_is_on_a_command_line() -> None:
+    """Nor anything else that GitHub puts in: a title of a pull request could be a command."""
+    for place, step in steps():
+        assert not EXPRESSION.search(step.get("run", "")), place
+    for path in WORKFLOWS:
+        for number, line in enumerate(path.read_text().splitlines()):
+            if "secrets." in line:
+                assert re.fullmatch(r"\s+[A-Z_]+: \$\{\{ secrets\.[A-Z_]+ \}\}", line), (path, number)
+
+
+def test_scripts_are_of_bash() -> None:
+    for place, step in steps():
+        if "run" in step:
+            done = subprocess.run(["bash", "-n"], input=step["run"], text=True, capture_output=True)
+            assert done.returncode == 0, (place, done.stderr)
+    subprocess.run(["bash", "-n", PROJECT / "ci/open-bump"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), list(commands()), ids=lambda value: value if isinstance(value, str) else " "
+)
+def test_each_command_is_one(place: str, words: list[str]) -> None:
+    """A program or task that is there; of tt-conda a command with such options."""
+    assert os.access(PROJECT / words[0], os.X_OK), place
+    if words[0] != "ci/run":
+        return
+    if words[1] != "exec":
+        done = subprocess.run([PROJECT / "ci/run", "--help"], text=True, capture_output=True)
+        assert re.search(rf"^  {words[1]} ", done.stdout, re.M), (place, done.stdout)
+        return
+    if words[2] == "python":
+        assert (PROJECT / words[3]).is_file(), place
+        return
+    assert words[2] == "tt-conda"
+    group = typer.main.get_command(app)
+    assert isinstance(group, click.Group) or hasattr(group, "get_command")
+    arguments = " ".join(words[4:]).replace("$OPTIONS", _options()[0]).split()
+    command = group.get_command(click.Context(group), words[3])  # type: ignore[attr-defined]
+    assert command is not None, place
+    command.make_context(words[3], arguments)  # raises for an option that it does not have
+
+
+def _options() -> list[str]:
+    done = subprocess.run(["python", PROJECT / "ci/matrix.py", "wheel", "source"], text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    name, _, text = done.stdout.strip().partition("=")
+    assert name == "matrix"
+    return [entry["options"] for entry in json.loads(text)["include"]]
+
+
+def test_the_matrix_is_the_variants_that_have_packages() -> None:
+    options = _options()
+    wheel = [f"--origin wheel --cxx-stdlib libstdcxx --python {python}" for python in ("3.10", "3.12")]
+    assert [o for o in options if "wheel" in o] == wheel, "wheels are compiled with libstdc++"
+    assert {tuple(o.split()[3::2]) for o in options if "source" in o} == {
+        (runtime, python) for runtime in ("libcxx", "libstdcxx") for python in ("3.10", "3.12")
+    }
+
+
+def test_what_is_cached_is_named_by_what_is_pinned() -> None:
+    for _, step in steps():
+        if step.get("uses", "").startswith("actions/cache@"):
+            assert list(PROJECT.glob("recipes/*/*.lock")) and "recipes/*/*.lock" in step["with"]["key"]
