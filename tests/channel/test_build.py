@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tt_conda import settings
-from tt_conda.channel import index
+from tt_conda.channel import archive, index
 from tt_conda.channel.build import Built, build
 from tt_conda.errors import TtCondaError
 
@@ -131,6 +131,22 @@ def test_a_change_is_built_with_what_depends_on_it(
     result = run()
     assert names(result.built) == ["b", "a"] and names(result.current) == ["c"]
     assert published(project) == {"a", "b", "c"}
+
+
+def test_what_older_recipes_gave_is_not_built_against(project: Path, recipe: Recipe, run: Build) -> None:
+    """It stays in the channel until all is built, and the solver could take it."""
+    recipe("lib", content="old")
+    run()
+    old = project / "output/noarch/lib-1.0-0.conda"
+    folder = recipe("lib", content="new")
+    text = json.loads((folder / "recipe.yaml").read_text())
+    text["build"]["string"] = "another"  # sorts before "0"; all else is equal
+    (folder / "recipe.yaml").write_text(json.dumps(text))
+    recipe("user", host=["lib"], script=["cat $PREFIX/share/lib > $PREFIX/share/user-of-lib"])
+    result = run("user")
+    assert names(result.built) == ["lib", "user"] and old.is_file()
+    with archive.opened(project / "output/noarch/user-1.0-0.conda") as parts:
+        assert parts[archive.FILES].read("share/user-of-lib") == b"new"
 
 
 def test_a_package_that_was_lost_or_damaged_is_there_again(project: Path, recipe: Recipe, run: Build) -> None:

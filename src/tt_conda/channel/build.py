@@ -91,6 +91,8 @@ class Builder:
         self.result = Built(self.channel)
         self.kept = Kept(settings.cache_dir() / "built")
         self._engines = Engines()
+        self._wanted: set[str] = set()
+        """The packages that the recipes give now: others in the channel are not to be built against."""
         for folder in (self.work, self.logs, self.state):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -128,6 +130,7 @@ class Builder:
         Raises:
             TtCondaError: a build or a test of a package failed; what was finished stays.
         """
+        self._wanted = {output.stem for output in outputs}
         if damaged := [package for output in outputs if (package := self._damaged(output))]:
             index.remove(damaged, self.channel)
         keys: dict[str, str] = {}
@@ -319,13 +322,15 @@ class Builder:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         log = self.logs / f"{output.stem}.log"
-        present = index.names_in(self.channels)
+        index.link((p for p in index.listed(self.channel) if p.path.stem in self._wanted), folder / "channel")
+        channels = [channel_url(folder / "channel"), *self.channels[1:]]
+        present = index.names_in(channels)
         job = Job(
             recipe=output.recipe,
             axes=dict(self.config.to_dict()),
             zip_keys=self.config.zip_keys or [],
             stem=output.stem,
-            channels=self.channels,
+            channels=channels,
             work=folder,
             log=log,
             present=sorted(present) if present is not None else None,
@@ -335,7 +340,7 @@ class Builder:
         package, untested, peak = self._engines.run(job, output.name, bar)
         if self.check:
             bar.describe(f"{output.name}: audit")
-            if said := self.check(package, output.recipe.parent, self.channels):
+            if said := self.check(package, output.recipe.parent, channels):
                 self.result.warnings[output.stem] = list(said)
         path = index.publish([package], self.channel)[0]
         seconds = time.monotonic() - start

@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,23 +78,41 @@ def publish(packages: Iterable[Path], channel: Path, *, keep: bool = False) -> l
     return list(moves.values())
 
 
-def link(packages: Mapping[str, tuple[Path, Mapping[str, Any], Mapping[str, Any]]], channel: Path, subdir: str) -> None:
-    """Make a subdir of a channel of links to packages whose records are known: nothing is read.
+@dataclass(frozen=True)
+class Listed:
+    """A package as a channel folder lists it."""
 
-    Args:
-        packages: file name → the package, its record in ``repodata.json``, its run exports.
-        channel: a new folder.
-        subdir: ``linux-64``, ``noarch``.
-    """
-    folder = channel / subdir
-    folder.mkdir(parents=True)
-    tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
-    exports: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
-    for name, (path, record, run_exports) in packages.items():
-        if kind := kind_of(name):
-            (folder / name).symlink_to(path.resolve())
-            tables[kind][name], exports[kind][name] = record, run_exports
-    _write_tables(folder, tables, exports)
+    path: Path
+    record: dict[str, Any]
+    run_exports: dict[str, Any]
+
+
+def listed(channel: Path) -> list[Listed]:
+    """The packages that a channel folder's index names."""
+    found = []
+    for table in sorted(channel.glob("*/repodata.json")):
+        exports = table.with_name("run_exports.json")
+        said = json.loads(exports.read_text()) if exports.is_file() else {}
+        tables = json.loads(table.read_text())
+        for kind in KINDS.values():
+            for name, record in tables.get(kind, {}).items():
+                found.append(Listed(table.parent / name, record, said.get(kind, {}).get(name, {})))
+    return found
+
+
+def link(packages: Iterable[Listed], channel: Path) -> None:
+    """Make ``channel``, a new folder, a channel of links to packages that are listed elsewhere: nothing is read."""
+    packages = list(packages)
+    for subdir in SUBDIRS:
+        (channel / subdir).mkdir(parents=True)
+        tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
+        exports: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
+        for package in packages:
+            name = package.path.name
+            if package.record["subdir"] == subdir and (kind := kind_of(name)) and name not in tables[kind]:
+                (channel / subdir / name).symlink_to(package.path.resolve())
+                tables[kind][name], exports[kind][name] = package.record, package.run_exports
+        _write_tables(channel / subdir, tables, exports)
 
 
 def remove(packages: Iterable[Path], channel: Path) -> None:

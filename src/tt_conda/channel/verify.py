@@ -7,7 +7,6 @@ another folder, in environments of exactly those packages, from the recipe of th
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from tt_conda.channel.build import CARVER, COMPRESSION
 from tt_conda.channel.compare import Difference, differences
 from tt_conda.channel.engine import Job
 from tt_conda.channel.engines import Engines
+from tt_conda.channel.index import Listed, link, listed
 from tt_conda.channel.normal import LOCAL, RENDERED, Origins, load_rendered
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, narrow, render
@@ -50,15 +50,6 @@ class Verdict:
         return self.sha256 == self.again
 
 
-@dataclass(frozen=True)
-class _Offer:
-    """A package of a channel on this machine."""
-
-    path: Path
-    record: dict[str, Any]
-    run_exports: dict[str, Any]
-
-
 def verify(
     packages: Sequence[Path], channels: Sequence[str | Path], *, project: Path | None = None, jobs: int = 2,
     keep: Path | None = None,
@@ -76,7 +67,8 @@ def verify(
         TtCondaError: a package cannot be read, no recipe gives it, or building it failed.
     """
     project = project or settings.project_dir()
-    offers = _offers(channels)
+    folders = [folder for channel in channels if (folder := local_path(channel_url(channel)))]
+    offers = [offer for folder in folders for offer in listed(folder)]
     engines = Engines()
     with tempfile.TemporaryDirectory(prefix="tt-conda-verify-") as scratch, ThreadPoolExecutor(jobs) as pool:
         with stage(f"Building {len(packages)} packages again", total=len(packages)) as bar:
@@ -119,7 +111,7 @@ def named(names: Sequence[str]) -> list[Path]:
 
 
 def _verify(
-    package: Path, project: Path, offers: Sequence[_Offer], engines: Engines, work: Path, bar: Stage,
+    package: Path, project: Path, offers: Sequence[Listed], engines: Engines, work: Path, bar: Stage,
     keep: Path | None,
 ) -> Verdict:  # fmt: skip
     rendered = _rendered(package)
@@ -135,8 +127,8 @@ def _verify(
     config = _config(project, variant)
     job = Job(
         recipe=output.recipe, axes=dict(config.to_dict()), zip_keys=config.zip_keys or [], stem=package.stem,
-        channels=[inputs], work=work / "build", log=logs / f"{package.stem}.again.log", present=None, compression=COMPRESSION,
-        unhashed=[CARVER], tested=False,
+        channels=[inputs], work=work / "build", log=logs / f"{package.stem}.again.log", present=None,
+        compression=COMPRESSION, unhashed=[CARVER], tested=False,
         origins=Origins(
             [str(url) for url in made.get("channels", [])],
             {record["sha256"]: record["url"] for record in wanted if "sha256" in record},
@@ -182,29 +174,14 @@ def _output(project: Path, package: Path, variant: dict[str, str]) -> Output:
     )
 
 
-def _offers(channels: Iterable[str | Path]) -> list[_Offer]:
-    found = []
-    for channel in channels:
-        folder = local_path(channel_url(channel))
-        for table in sorted(folder.glob("*/repodata.json")) if folder else []:
-            exports = table.with_name("run_exports.json")
-            said = json.loads(exports.read_text()) if exports.is_file() else {}
-            records = json.loads(table.read_text()).get("packages.conda", {})
-            found += [
-                _Offer(table.parent / name, record, said.get("packages.conda", {}).get(name, {}))
-                for name, record in records.items()
-            ]
-    return found
-
-
-def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[_Offer], folder: Path) -> tuple[str, list[str]]:
+def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: Path) -> tuple[str, list[str]]:
     """A channel that holds the packages that are wanted, and nothing else.
 
     Returns:
         Its URL, and what is nowhere by that hash: packages of that name take its place.
     """
     by_hash = {offer.record["sha256"]: offer for offer in offers}
-    taken: dict[Path, _Offer] = {}
+    taken: dict[Path, Listed] = {}
     missing, fetched = [], []
     for record in wanted:
         url, sha256 = str(record["url"]), record.get("sha256")
@@ -219,11 +196,7 @@ def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[_Offer], folder: 
                 missing.append(f"{record['fn']} (sha256 {sha256})")
         taken |= {offer.path: offer for offer in found}
     channel = folder / "channel"
-    for subdir in index.SUBDIRS:
-        here = {path.name: offer for path, offer in sorted(taken.items()) if offer.record["subdir"] == subdir}
-        index.link(
-            {name: (offer.path, offer.record, offer.run_exports) for name, offer in here.items()}, channel, subdir
-        )
+    link(taken.values(), channel)
     if fetched:
         index.publish(fetched, channel)
     return channel_url(channel), missing
