@@ -24,7 +24,7 @@ from tt_conda.seed import cpython
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMANDS = [
     "carve", "build", "install", "lock", "run", "shell", "prove", "audit", "explain", "embedded", "sources",
-    "lock-inputs",
+    "lock-inputs", "verify", "publish",
 ]  # fmt: skip
 
 
@@ -98,6 +98,11 @@ def test_help_and_version(run: Run) -> None:
         (["shell", "--prefix", "env"], "no environment in"),
         (["prove", "nowhere.toml", "-c", "./nowhere"], "nowhere"),
         (["lock-inputs", "nowhere.lock"], "nowhere.lock"),
+        (["verify"], "there are no packages in"),
+        (["verify", "x"], "there is no package x in"),
+        (["verify", "nowhere.conda"], "there is no file nowhere.conda"),
+        (["publish"], "Missing argument"),
+        (["publish", "somewhere"], "there are no packages in"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -181,8 +181,8 @@ def verify(
     from tt_conda.channel.verify import verify as run
     from tt_conda.report.verify import show
 
-    channels = _channels(channel)
-    verdicts = run(named(packages or []), channels, jobs=jobs, keep=keep)
+    chosen = named(packages or [])
+    verdicts = run(chosen, _channels(channel), jobs=jobs, keep=keep)
     show(verdicts, as_json=json)
     raise typer.Exit(0 if all(verdict.same for verdict in verdicts) else 1)
 

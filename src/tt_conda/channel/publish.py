@@ -63,6 +63,8 @@ def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Publi
     Raises:
         TtCondaError: no such package, another one is published under its name, or the destination refuses it.
     """
+    if not (channel / "noarch/repodata.json").is_file():
+        raise TtCondaError(f"there are no packages in {channel}", "Build them first: tt-conda build")
     index.validate(channel)
     packages = _chosen(channel, names)
     result = Published(destination)

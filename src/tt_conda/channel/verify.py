@@ -97,6 +97,8 @@ def named(names: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for name in names:
         if name.endswith(".conda"):
+            if not Path(name).is_file():
+                raise TtCondaError(f"there is no file {name}", "Check the path.")
             found.append(Path(name))
         elif chosen := [path for path in there if path.stem.rsplit("-", 2)[0] == name]:
             found += chosen
