@@ -1,7 +1,7 @@
 """From nothing to a prompt in which an edit in C++ is compiled and imported: `tt-conda shell dev --editable`.
 
     ci/run exec python benchmarks/shell.py                    # what `dev` has beside the stack, and a small extension
-    ci/run exec python benchmarks/shell.py --stack CHANNEL    # all of it, with CHANNEL's packages, and a torch-ttnn
+    ci/run exec python benchmarks/shell.py --stack CHANNEL…   # all of it, with their packages, and a torch-ttnn
 
 Cold is without unpacked packages and without objects in ccache; the channels are on the machine. Times of one run are
 compared with each other only.
@@ -48,13 +48,12 @@ def workspace(folder: Path, *, stack: bool) -> None:
     shutil.copytree(PROJECT / "recipes", folder / "recipes", symlinks=True)
     for file in PROJECT.glob("variants*.yaml"):
         shutil.copy(file, folder)
-    (folder / "output").symlink_to(PROJECT / "output")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--stack", metavar="CHANNEL", help="a channel with pytorch, ttnn and tt-metal-devel")
-    stack: str | None = parser.parse_args().stack
+    parser.add_argument("--stack", metavar="CHANNEL", nargs="+", default=[], help="with pytorch, ttnn, tt-metal-devel")
+    stack: list[str] = parser.parse_args().stack
     source, file, old, new, code, (before, after) = TORCH_TTNN if stack else NATIVE
     embedded = subprocess.run(["tt-conda", "embedded"], capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="shell-") as name:
@@ -65,7 +64,9 @@ def main() -> None:
             **{key: value for key, value in os.environ.items() if not key.startswith("TT_CONDA_EXTRA")},
             "TT_CONDA_CACHE": str(folder / "cache"), "CCACHE_DIR": str(folder / "ccache"), "TT_CONDA_PROJECT": name,
         }  # fmt: skip
-        enter: list[str | Path] = ["tt-conda", "shell", "dev", *(["-c", stack] if stack else []), "-c", embedded]
+        enter: list[str | Path] = ["tt-conda", "shell", "dev"]
+        for channel in (*stack, embedded):
+            enter += ["-c", str(Path(channel).absolute())]
         first: list[str | Path] = [*enter, "--editable", checkout, "--", "python", "-c", code.format(before)]
         times = {"cold: nothing is there": seconds(first, environ, folder)}
         text = (checkout / file).read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -28,10 +29,14 @@ pytestmark = pytest.mark.xdist_group("standin")
 
 
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory, others: list[str | Path]) -> Path:
-    """The stand-in's packages with libc++, for the Python of the PyTorch that is there; else the tests are left out."""
-    own = PROJECT / "output"
-    places = [own, *settings.extra_channels()]
+def places() -> list[str | Path]:
+    """Where PyTorch may be."""
+    return [PROJECT / "output", *settings.extra_channels()]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, places: list[str | Path], others: list[str | Path]) -> Path:
+    """A project whose ``output/`` is the stand-in with libc++, for the Python of the PyTorch that is there."""
     folders = [local_path(channel_url(place)) for place in places]
     pythons = [v for v in ("3.10", "3.12") for f in folders
                if f is None or any(f.glob(f"linux-64/pytorch-*-libcxx_py{v.replace('.', '')}_*.conda"))]  # fmt: skip
@@ -39,9 +44,9 @@ def channel(tmp_path_factory: pytest.TempPathFactory, others: list[str | Path]) 
         command = "tt-conda build pytorch --cxx-stdlib libcxx --python 3.10"
         pytest.skip(f"no pytorch with libcxx for Python 3.10 is here; to build it: {command}")
     folder = tmp_path_factory.mktemp("standin")
-    for name in ("sfpi", "tt-metal", "ttnn"):
+    for name in ("sfpi", "tt-metal", "ttnn", "torch-ttnn"):
         shutil.copytree(PROJECT / "recipes" / name, folder / "recipes" / name)
-    for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "LICENSE"):
+    for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "pixi.toml", PROJECT / "LICENSE"):
         shutil.copy(file, folder)
     (folder / "tests").mkdir()
     (folder / "tests/standin").symlink_to(PROJECT / "tests/standin")
@@ -50,21 +55,20 @@ def channel(tmp_path_factory: pytest.TempPathFactory, others: list[str | Path]) 
         axes={"origin": ["source"], "cxx_stdlib": ["libcxx"], "python": pythons[:1], "tt_metal_version": [VERSION]},
         instead={"tt_source": ["../../tests/standin"], "tt_metal_build": ["Release"]},
     )  # fmt: skip
-    return folder / "output"
+    return folder
 
 
 def test_an_edit_in_torch_ttnn_is_compiled_by_the_next_import(
-    channel: Path, others: list[str | Path], tmp_path_factory: pytest.TempPathFactory
+    project: Path, places: list[str | Path], others: list[str | Path]
 ) -> None:
-    folder = tmp_path_factory.mktemp("dev")
-    checkout = Path(shutil.copytree(PROJECT / "tests/standin/torch-ttnn", folder / "torch-ttnn"))
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "TT_METAL"))}
-    environ |= {"TT_CONDA_EXTRA_CHANNEL": str(channel)}
+    checkout = Path(shutil.copytree(PROJECT / "tests/standin/torch-ttnn", project / "torch-ttnn"))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CONDA", "TT_METAL"))}
+    channels = [word for place in (*places, *others) for word in ("-c", str(place))]
 
     def say(*options: str) -> list[str]:
         done = subprocess.run(
-            ["tt-conda", "shell", "dev", "--prefix", str(folder / "env"), *options, "--", "python", "-c", SAY],
-            env=environ, cwd=PROJECT, capture_output=True, text=True,
+            [sys.executable, "-m", "tt_conda.cli", "shell", "dev", *channels, *options, "--", "python", "-c", SAY],
+            env={**clean, "TT_CONDA_PROJECT": str(project)}, cwd=project, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout.splitlines()[-1].split(maxsplit=1)

@@ -47,6 +47,12 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& to, bool) {
     return to;
 }
 
+// Where the host has worked on copies and what it changed goes back.
+at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& to) {
+    TORCH_CHECK(self.sizes() == to.sizes(), "this device does not resize");
+    return copy_from(self, to, false);
+}
+
 ttnn::Tensor values(const at::Tensor& tensor) {
     auto flat = on_host(tensor).contiguous();
     return ttnn::Tensor({flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel()});
@@ -86,6 +92,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
     m.impl("as_strided", &at::native::as_strided_tensorimpl);
     m.impl("view", &at::native::view);
     m.impl("_copy_from", &copy_from);
+    m.impl("_copy_from_and_resize", &copy_from_and_resize);
     m.impl("add.Tensor", &add);
 }
 
