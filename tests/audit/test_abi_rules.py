@@ -151,6 +151,28 @@ def test_the_other_standard_library(cxx: CompileCxx, tmp_path: Path, theirs: str
     assert [f for f in findings("TC30", extension.parent) if f.code != "TC304"] == []
 
 
+PLAIN = """
+#include <iosfwd>
+#include <optional>
+#include <vector>
+namespace lib {
+__attribute__((visibility("default"))) void f(std::optional<long>) %s
+__attribute__((visibility("default"))) void g(std::ostream &, std::vector<int> *) %s
+}
+"""
+
+
+def test_types_that_one_library_has_in_std_itself(cxx: CompileCxx, tmp_path: Path) -> None:
+    """libstdc++ has them in ``std``, libc++ in ``std::__1``: no mark says so but that the other one has them."""
+    library = cxx("libc++", "all/lib.so", PLAIN % ("{}", "{}"), "-Wl,-soname,lib.so")
+    code = 'extern "C" void *PyInit_ext(std::ostream *o) { lib::f({}); lib::g(*o, nullptr); return nullptr; }'
+    cxx("libstdc++", "all/ext.so", PLAIN % (";", ";") + code, str(library), "-Wl,-rpath,$ORIGIN")
+    [finding] = [f for f in findings("TC30", tmp_path / "all") if f.code != "TC304"]
+    assert (finding.code, finding.subject) == ("TC302", "lib.so")
+    assert "ext.so was compiled with libstdc++ and lib.so with libc++ (std::__1)" in finding.message
+    assert [line.split()[0] for line in finding.evidence] == ["needed:", "there:"] * 2
+
+
 def test_the_symbol_of_the_seed() -> None:
     wanted = TORCH_CHECK_FAIL + "NSt3__112basic_stringIcNS3_11char_traitsIcEENS3_9allocatorIcEEEE"
     given = TORCH_CHECK_FAIL + "NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -46,12 +47,18 @@ def libraries(prefix: Path) -> list[Path]:
 
 
 def test_its_libraries_need_libcxx_and_nothing_of_libstdcxx(prefix: Path) -> None:
-    for path in libraries(prefix):
-        elf = read(path)
-        assert "libstdc++.so.6" not in elf.needed, path
-        names = [symbol.name for symbol in elf.symbols]
-        assert not [name for name in names if "__cxx11" in name], path
-    assert "libc++.so.1" in read(prefix / "lib/libtorch_cpu.so").needed
+    with read_targets([prefix]) as scene:
+        for path in libraries(prefix):
+            start = scene.find(str(path))
+            assert start, path
+            closure = scene.closure(start)
+            assert closure.missing == [], path
+            for item in closure.loaded:
+                assert item.object.soname != "libstdc++.so.6", path
+                symbols = item.object.elf.symbols
+                assert not [n for n in symbols.defined | symbols.undefined if "__cxx11" in n], (path, item.path)
+        torch_cpu = scene.find(str(prefix / "lib/libtorch_cpu.so"))
+        assert torch_cpu and "libc++.so.1" in torch_cpu.elf.needed
 
 
 @pytest.mark.parametrize("order", ["import numpy, torch", "import torch, numpy"])
@@ -79,10 +86,12 @@ def test_the_same_extension_with_libstdcxx_cannot_be_loaded(libcxx: Path, call: 
         f" -L {libcxx}/lib -Wl,-rpath,{libcxx}/lib -ltorch -ltorch_cpu -lc10 -Wl,--allow-shlib-undefined -o {library}",
     )  # fmt: skip
     with read_targets([libcxx, library]) as scene:
-        said = [f.message for f in audit(scene, ["TC302"]).findings]
-    assert any(f"{library.name} was compiled with libstdc++ (std::__cxx11)" in text for text in said), said
+        said = audit(scene, ["TC302"]).findings
+    assert any(f"{library.name} was compiled with libstdc++ (std::__cxx11)" in f.message for f in said), said
     done = call(libcxx, "python", HERE / "ttnn_device/use.py", library, check=False)
-    assert done.returncode != 0 and "undefined symbol" in done.stderr and "__cxx11" in done.stderr
+    undefined = re.search(r"undefined symbol: (\w+)", done.stderr)
+    assert done.returncode != 0 and undefined, done.stderr
+    assert any(f"needed: {undefined[1]}" in finding.evidence for finding in said)
 
 
 def test_cpp_extension_knows_the_standard_library(prefix: Path, call: Call) -> None:

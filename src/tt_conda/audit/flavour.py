@@ -24,8 +24,8 @@ RUNTIMES: dict[str, Flavour] = {"libc++.so.1": "libc++", "libstdc++.so.6": "libs
 
 _INLINE = re.compile(r"\bstd::__(?:\d+|cxx11)::")
 _SPACE = re.compile(r"\s+(?=[>&*])|(?<=,)\s+")
-_STRING = re.compile(r"\bstd::string\b")
-_PLAIN_STRING = "std::basic_string<char,std::char_traits<char>,std::allocator<char>>"
+_SHORT = re.compile(r"\bstd::(string|ostream|istream|iostream)\b")
+_ALLOCATOR = {"string": ",std::allocator<char>"}
 _SIZE = re.compile(r"\d+")
 
 
@@ -48,7 +48,7 @@ def flavour_of(item: Object) -> Flavour | None:
 def undone(name: str) -> str:
     """A mangled name as people write it, without the inline namespaces of the standard libraries."""
     text = _SPACE.sub("", _INLINE.sub("std::", demangle(name)))
-    return _STRING.sub(_PLAIN_STRING, text)
+    return _SHORT.sub(lambda m: f"std::basic_{m[1]}<char,std::char_traits<char>{_ALLOCATOR.get(m[1], '')}>", text)
 
 
 def under_other_library(wanted: Iterable[str], providers: Iterable[Object]) -> Mapping[str, tuple[str, Object]]:
@@ -61,7 +61,7 @@ def under_other_library(wanted: Iterable[str], providers: Iterable[Object]) -> M
     Returns:
         Wanted name → (the name as it is provided, by which object).
     """
-    marked = {name for name in wanted if flavour_of_name(name) or "Ss" in name}
+    marked = {name for name in wanted if name.startswith("_Z")}
     if not marked:
         return {}
     # Both names begin alike, up to the first type: only what begins so is demangled.

@@ -56,7 +56,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _library(name: str) -> str:
-    """What a symbol's types say of its compiler."""
-    return {"libc++": "libc++ (std::__1)", "libstdc++": "libstdc++ (std::__cxx11)"}.get(
-        flavour_of_name(name) or "", "libstdc++'s old ABI (_GLIBCXX_USE_CXX11_ABI=0)"
-    )
+    """What a symbol's types say of its compiler, where the other library has a symbol that is called alike."""
+    if flavour := flavour_of_name(name):
+        return {"libc++": "libc++ (std::__1)", "libstdc++": "libstdc++ (std::__cxx11)"}[flavour]
+    return "libstdc++'s old ABI (_GLIBCXX_USE_CXX11_ABI=0)" if "Ss" in name else "libstdc++"
