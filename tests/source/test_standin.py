@@ -14,6 +14,7 @@ from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
 from tt_conda.channel import environment
 from tt_conda.channel.build import Built
+from tt_conda.channel.verify import verify
 from tt_conda.elf.read import read
 from tt_conda.errors import TtCondaError
 
@@ -187,3 +188,18 @@ print(sorted(name for name in count if name.startswith(("libc++.so", "libstdc++.
         bad = [f for f in audit(scene).findings if f.severity is not Severity.NOTE
                and any(p.owner.split()[0] in OURS for p in f.places)]  # fmt: skip
     assert [f"{f.code} {f.message}" for f in bad] == []
+
+
+def test_built_again_it_is_the_same(
+    make: Make, project: Path, others: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere, and compiled again: the compiler's cache is another one."""
+    make("ttnn", cxx_stdlib="libcxx")
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+    packages = [
+        path for name in ("tt-metal", "libttnn", "ttnn")
+        for path in (project / "output/linux-64").glob(f"{name}-[0-9]*-libcxx_local_*.conda")
+    ]  # fmt: skip
+    assert len(packages) == 3
+    for verdict in verify(packages, [project / "output", *others], project=project):
+        assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences)
