@@ -26,7 +26,8 @@ TORCH_TTNN = (
     PROJECT / "tests/standin/torch-ttnn",
     "torch_ttnn/cpp_extension/ttnn_cpp_extension/src/open_registration_extension.cpp",
     "values(other)).values()", "ttnn::add(values(other), values(other))).values()",
-    "import torch, torch_ttnn.cpp_extension; x = torch.ones(1, device='ttnn:0'); assert (x + x).item() == {}", ("2", "3"),
+    "import torch, torch_ttnn.cpp_extension; x = torch.ones(1, device='ttnn:0'); assert (x + x).item() == {}",
+    ("2", "3"),
 )  # fmt: skip
 
 
