@@ -26,7 +26,7 @@ def test_built_again_it_is_the_same(
     verdicts = verify(packages, [output, *others], jobs=1)
     assert len(verdicts) == len(packages) > 2
     for verdict in verdicts:
-        assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences)
+        assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences, "built from this checkout?")
 
 
 def test_every_carved_package_has_a_bill_of_materials(output: Path, suite: list[PackageFacts]) -> None:

@@ -199,7 +199,7 @@ class Builder:
         source = self.project / "src" / "tt_conda"
         folders = {(output.recipe.parent / path).resolve() for path in output.sources}
         if self.project.resolve() in folders:
-            folders = {self.project / "src", self.project / "pyproject.toml"}
+            folders = {self.project / name for name in ("src", "pyproject.toml", "README.md", "LICENSE")}
         if folders:
             parts["sources"] = _digest(sorted(folders))
         if CARVER in output.requirements:
