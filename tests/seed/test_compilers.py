@@ -45,6 +45,7 @@ def test_hello(compilers: Path, run: Run, tmp_path: Path, flags: str, runtime: s
     assert facts.interpreter == "/lib64/ld-linux-x86-64.so.2"
     assert runtime in facts.needed
     assert len({"libc++.so.1", "libstdc++.so.6", "libunwind.so.1"} & set(facts.needed)) == 1
+    assert ("libc++abi.so.1" in facts.needed) == (runtime == "libc++.so.1")  # not a copy of it inside
     trace = run(compilers, "/bin/sh", "-c", "LD_TRACE_LOADED_OBJECTS=1 ./h", cwd=tmp_path)
     places = {line.split()[0]: line.split()[2] for line in trace.splitlines() if "=>" in line}
     ours = [name for name in places if name.startswith(("libc++", "libstdc++", "libgcc"))]

@@ -4,11 +4,9 @@ cd "$SRC_DIR"
 mkdir -p licenses
 cp torch-ttnn/LICENSE* licenses/
 [ ! -f torch-ttnn/NOTICE ] || cp torch-ttnn/NOTICE licenses/
-# The Python packages and their metadata, by upstream's own build; without the extension, which it would compile in
-# tt-metal's build folder.
-SKIP_CPP_EXTENSION=1 SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION \
-    "$PYTHON" -m pip install "$SRC_DIR/torch-ttnn" --no-deps --no-build-isolation --no-index -v
-rm -rf "$SP_DIR/torch_ttnn/cpp_extension"/{cmake,third-party,CMakeLists.txt,ttnn_cpp_extension}  # sources
+# The Python packages and their metadata, by upstream's own build, without CMake: that would look for tt-metal's sources.
+SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION "$PYTHON" -m pip install "$SRC_DIR/torch-ttnn" --config-settings=wheel.cmake=false \
+    --no-deps --no-build-isolation --no-index --no-compile -v
 
 ln -sfn "$PREFIX" host
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content

@@ -4,6 +4,8 @@
 
 namespace tt::umd {
 
+NoChips::~NoChips() = default;
+
 Cluster::Cluster(const std::string& description) {
     std::ifstream file(description);
     for (std::string line; std::getline(file, line);) {

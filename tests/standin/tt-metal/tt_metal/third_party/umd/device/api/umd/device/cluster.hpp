@@ -5,8 +5,11 @@
 
 namespace tt::umd {
 
+/// Its destructor is in the library, and so is what it is told by when it is caught: libc++ compares addresses.
 class NoChips : public std::runtime_error {
+public:
     using std::runtime_error::runtime_error;
+    ~NoChips() override;
 };
 
 /// The chips of this machine, by the names of their descriptors.
