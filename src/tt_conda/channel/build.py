@@ -24,6 +24,7 @@ from tt_conda.channel import index
 from tt_conda.channel.engine import Job
 from tt_conda.channel.engines import Engines
 from tt_conda.channel.kept import Kept, KeptPackage
+from tt_conda.channel.lacking import lacking
 from tt_conda.channel.normal import FORMAT, NOT_KEPT
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, in_order, narrow, render
@@ -237,7 +238,7 @@ class Builder:
             current: bool = state["key"] == key and index.known_sha256(package) == state["sha256"]
         except (OSError, ValueError, KeyError):
             return False
-        return current and self._still_untested(output, state["untested"])
+        return current and self._still_untested(output, package, state["untested"])
 
     def _damaged(self, output: Output) -> Path | None:
         """The output's package, where it is no longer the file that was published."""
@@ -248,11 +249,10 @@ class Builder:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _still_untested(self, output: Output, untested: list[str]) -> bool:
+    def _still_untested(self, output: Output, package: Path, untested: list[str]) -> bool:
         """False where tests that could not run could run now: then the package is built again, with its tests."""
         if untested:
-            present = index.names_in(self.channels)
-            if present is None or set(untested) <= present:
+            if not lacking(package, self.channels):
                 return False
             self.result.untested[output.stem] = untested
         return True
@@ -260,7 +260,7 @@ class Builder:
     def _reuse(self, output: Output, key: str) -> bool:
         """Take the package from those that this machine has built before, in whatever checkout."""
         kept = self.kept.get(key)
-        if kept is None or not self._still_untested(output, kept.untested):
+        if kept is None or not self._still_untested(output, kept.package, kept.untested):
             return False
         path = index.publish([kept.package], self.channel, keep=True)[0]
         self._record(output, key, path, kept.untested)
@@ -324,7 +324,6 @@ class Builder:
         log = self.logs / f"{output.stem}.log"
         index.link((p for p in index.listed(self.channel) if p.path.stem in self._wanted), folder / "channel")
         channels = [channel_url(folder / "channel"), *self.channels[1:]]
-        present = index.names_in(channels)
         job = Job(
             recipe=output.recipe,
             axes=dict(self.config.to_dict()),
@@ -333,7 +332,6 @@ class Builder:
             channels=channels,
             work=folder,
             log=log,
-            present=sorted(present) if present is not None else None,
             compression=COMPRESSION,
             unhashed=[CARVER],
         )

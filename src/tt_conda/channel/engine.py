@@ -26,6 +26,7 @@ from rattler_build import (
 )
 from rattler_build import package as package_tests
 
+from tt_conda.channel.lacking import lacking
 from tt_conda.channel.normal import Origins, normalise
 from tt_conda.errors import TtCondaError
 
@@ -45,8 +46,6 @@ class Job(BaseModel):
     channels: list[str]
     work: Path
     log: Path
-    present: list[str] | None
-    """Names of all packages in the channels; None where a channel is not on this machine."""
     compression: int
     """zstd level, 1 to 22."""
     unhashed: list[str] = []
@@ -124,8 +123,7 @@ def build(job: Job, events: Events) -> Path:
 def test(path: Path, job: Job, events: Events) -> None:
     """Run the tests in a package; those that cannot have their dependencies here are reported as not run."""
     package = Package.from_file(path)
-    needed = {spec.split()[0] for spec in package.depends if not spec.startswith("__")}
-    absent = sorted(needed - set(job.present) - {package.name}) if job.present is not None else []
+    absent = lacking(path, job.channels)
     for index, case in enumerate(package.tests):
         kind = _kind(case)
         if absent and not isinstance(case, PackageContentsTest):

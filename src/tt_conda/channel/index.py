@@ -46,6 +46,16 @@ def known_sha256(path: Path) -> str:
     return str(entry["record"]["sha256"]) if entry and entry["stat"] == _stat(path) else digests(path)[0]
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """What ``repodata.json`` says, or would say, of a package file.
+
+    Raises TtCondaError where it is damaged.
+    """
+    entry = _read_cache(path.parent).get(path.name)
+    record: dict[str, Any] = (entry if entry and entry["stat"] == _stat(path) else _entry(path))["record"]
+    return record
+
+
 def names_in(channels: Iterable[str | Path]) -> set[str] | None:
     """Names of the packages in channels; None where one of them is not on this machine."""
     names: set[str] = set()

@@ -129,7 +129,7 @@ def _verify(
     config = _config(project, variant)
     job = Job(
         recipe=output.recipe, axes=dict(config.to_dict()), zip_keys=config.zip_keys or [], stem=package.stem,
-        channels=[inputs], work=work / "build", log=logs / f"{package.stem}.again.log", present=None,
+        channels=[inputs], work=work / "build", log=logs / f"{package.stem}.again.log",
         compression=COMPRESSION, unhashed=[CARVER], tested=False,
         origins=Origins(
             [str(url) for url in made.get("channels", [])],
