@@ -1,7 +1,7 @@
 """Damaged shared objects and archives, made from real ones: ``python fuzz.py FOLDER SEED COUNT FILE...``.
 
-Audits COUNT of them with every rule, in a process of its own that may use 1 GB and one minute for any one scene, and
-prints what became of them as JSON. A file that is neither audited nor said to be unreadable ends it.
+Audits COUNT of them with every rule, in a process of its own that may use 1 GB, and one minute of processor time for
+any one scene, and prints what became of them as JSON. A file that is neither audited nor said to be unreadable ends it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tt_conda.audit.targets.candidates import HEAD, is_object, promises_object
 
 TOGETHER = 50
 """Damaged objects that are audited in one folder."""
+MINUTE = 60.0
+"""Seconds of processor time."""
 INTERESTING = [0, 1, 0x7F, 0x80, 0xFF]
 
 
@@ -72,14 +74,14 @@ def objects(folder: Path, sources: list[Path], count: int, chance: random.Random
             file.write_bytes(damaged(chance.choice(whole), chance))
         good = folder / "libwhole.so"
         good.write_bytes(whole[0])
-        signal.alarm(60)
+        signal.setitimer(signal.ITIMER_PROF, MINUTE)
         with read_targets([folder]) as scene:
             report = audit(scene)
             told.update(check(scene, file) for file in files)
             assert any(found.path == str(good) for found in scene), "the rest is not audited"
             named = {place.path for finding in report.findings if finding.code == "TC901" for place in finding.places}
             assert {item.member for item in scene.unreadable} == named
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return told
 
 
@@ -90,12 +92,12 @@ def archives(folder: Path, sources: list[Path], count: int, chance: random.Rando
         source = chance.choice(sources)
         file = folder / source.name
         file.write_bytes(damaged(source.read_bytes(), chance))
-        signal.alarm(60)
+        signal.setitimer(signal.ITIMER_PROF, MINUTE)
         with read_targets([file]) as scene:
             report = audit(scene)
             assert len([f for f in report.findings if f.code == "TC901"]) >= min(1, len(scene.unreadable))
             told["unreadable" if scene.unreadable else "audited"] += 1
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return told
 
 

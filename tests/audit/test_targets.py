@@ -110,6 +110,18 @@ def test_an_old_conda_package(library: Path, tmp_path: Path) -> None:
         assert next(iter(scene)).content() == library.read_bytes()
 
 
+def test_a_name_twice_in_an_archive(library: Path, module: Path, tmp_path: Path) -> None:
+    package = tmp_path / "twice-1.0-0.tar.bz2"
+    (tmp_path / "index.json").write_text('{"name": "twice", "version": "1.0", "depends": []}')
+    with tarfile.open(package, "w:bz2") as archive:
+        archive.add(tmp_path / "index.json", "info/index.json")
+        for name, file in (("lib/a.so", module), ("lib/a.so", library), ("lib/b.so", module)):
+            archive.add(file, name)
+    with read_targets([package]) as scene:
+        found = {item.member: item.content() for item in scene}
+        assert found == {"lib/a.so": library.read_bytes(), "lib/b.so": module.read_bytes()}
+
+
 def test_a_noarch_python_package_is_of_the_others_python(library: Path, pack: Pack, tmp_path: Path) -> None:
     pure = pack("pure", {"site-packages/data/libone.so.1": library}, noarch="python")
     with read_targets([pure, make_wheel(tmp_path, {"pkg/x.so": library.read_bytes()})]) as scene:

@@ -188,4 +188,7 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # rattler-build's threads may still be at work, and an interpreter that ends under them crashes

@@ -3,16 +3,21 @@ scene."""
 
 from __future__ import annotations
 
-import asyncio
+import bz2
+import errno
 import json
 import re
+import tarfile
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from rattler.exceptions import ExtractError, IoError
-from rattler.package_streaming import ArchiveEntry, PackageArchive
+import zstandard
 
 from tt_conda.audit.scene import Baseline, Object, Scene
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
@@ -22,6 +27,11 @@ from tt_conda.files import naming_full_disk
 _GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
 _LIMIT = 8 << 30
 """Bytes: a larger member is no library."""
+_DAMAGED = (
+    zipfile.BadZipFile, zstandard.ZstdError, tarfile.TarError, EOFError, zlib.error, NotImplementedError, RuntimeError,
+    ValueError, KeyError, TypeError, OverflowError,
+)  # fmt: skip
+"""What the readers of archives raise on damaged ones."""
 
 
 @dataclass
@@ -73,8 +83,10 @@ def read_all_into(scene: Scene, files: Sequence[Path], root: str, python: str) -
         scene.folders.append(root)
     known = scene.packages
     new = [file for file in files if file not in known]
-    with naming_full_disk(scene.unpacked()):
-        known.update(zip(new, asyncio.run(_unpack_all(new, scene.unpacked())), strict=True))
+    folder = scene.unpacked()
+    folders = [folder / f"{file.name}.d" for file in new]
+    with naming_full_disk(folder), ThreadPoolExecutor(4) as few:
+        known.update(zip(new, few.map(_unpack_or_reason, new, folders), strict=True))
     for file in files:
         unpacked = known[file]
         if isinstance(unpacked, _Unpacked):
@@ -83,45 +95,67 @@ def read_all_into(scene: Scene, files: Sequence[Path], root: str, python: str) -
             unreadable(scene, file.name, file.name, f"not a readable package ({unpacked}), perhaps truncated")
 
 
-async def _unpack_all(files: Sequence[Path], folder: Path) -> list[_Unpacked | str]:
-    few = asyncio.Semaphore(4)
-
-    async def one(file: Path) -> _Unpacked | str:
-        async with few:
-            try:
-                return await _unpack(file, folder / f"{file.name}.d")
-            except OSError as error:
-                if error.errno is not None:  # the disk's, not the archive's
-                    raise
-                return str(error)
-            except (ExtractError, IoError, ValueError, KeyError, TypeError) as error:
-                return str(error)
-
-    return list(await asyncio.gather(*map(one, files)))
+def _unpack_or_reason(file: Path, folder: Path) -> _Unpacked | str:
+    try:
+        return _unpack(file, folder)
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # the disk's, not the archive's (whose offsets may be negative)
+            raise
+        return str(error)
+    except _DAMAGED as error:
+        return str(error)
 
 
-async def _unpack(file: Path, folder: Path) -> _Unpacked:
-    archive = await PackageArchive.from_path(file)
-    found = _Unpacked(index=json.loads(await archive.read_file("info/index.json") or b""))
-    async for entry in archive.stream("pkg"):
-        name = entry.name.removeprefix("./")
-        if name.startswith("info/") or f"/{SYSROOT}/" in name or not may_be_object(name):
-            continue
-        if entry.is_symlink:
-            found.links[name] = entry.link_target or ""
-        elif entry.is_file and entry.size < _LIMIT:
-            await _keep(found, name, entry, folder)
-        elif entry.is_hardlink and (entry.link_target or "").removeprefix("./") in found.files:
-            target = (entry.link_target or "").removeprefix("./")
-            found.files[name], found.crcs[name] = found.files[target], found.crcs[target]
+def _unpack(file: Path, folder: Path) -> _Unpacked:
+    found = _Unpacked()
+    for part in _parts(file):
+        with closing(part), tarfile.open(fileobj=part, mode="r|", bufsize=1 << 18) as tar:
+            for entry in tar:
+                _take(found, tar, entry, folder)
+            while part.read(1 << 20):  # only at its end the checksum is looked at
+                pass
+    if not found.index:
+        raise ValueError("it has no info/index.json")
     return found
 
 
-async def _keep(found: _Unpacked, name: str, entry: ArchiveEntry, folder: Path) -> None:
-    content = await entry.read()
+def _take(found: _Unpacked, tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
+    name = entry.name.removeprefix("./")
+    if name == "info/index.json":
+        found.index = json.loads(_content(tar, entry))
+    elif name.startswith("info/") or f"/{SYSROOT}/" in name or not may_be_object(name):
+        return
+    elif entry.issym():
+        found.links[name] = entry.linkname
+    elif entry.isreg() and entry.size < _LIMIT:
+        _keep(found, name, _content(tar, entry), folder)
+    elif entry.islnk() and (target := entry.linkname.removeprefix("./")) in found.files:
+        found.files[name], found.crcs[name] = found.files[target], found.crcs[target]
+
+
+def _parts(file: Path) -> Iterator[IO[bytes]]:
+    """The tar archives of a package, to be closed by the reader: one in the older form, two in the newer."""
+    if not file.name.endswith(".conda"):
+        yield bz2.open(file)  # noqa: SIM115  # the reader closes it
+        return
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            if name.endswith(".tar.zst"):
+                yield zstandard.ZstdDecompressor().stream_reader(archive.open(name), read_across_frames=True)
+
+
+def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(entry)
+    content = file.read() if file else b""
+    if len(content) != entry.size:
+        raise ValueError(f"{entry.name} ends after {len(content)} of {entry.size} bytes")
+    return content
+
+
+def _keep(found: _Unpacked, name: str, content: bytes, folder: Path) -> None:
     if is_object(content[:HEAD]):
         folder.mkdir(exist_ok=True)
-        path = folder / str(len(found.files))
+        path = found.files.get(name) or folder / str(len(found.files))
         path.write_bytes(content)
         found.files[name], found.crcs[name] = path, zlib.crc32(content)
     elif promises_object(name.rpartition("/")[2], content[:HEAD]):
