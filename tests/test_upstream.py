@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from script import loaded
 from tt_conda.channel.variants import narrow, render
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs.lock import Lock, load
@@ -27,12 +26,7 @@ RECORDED = {
 
 @pytest.fixture(scope="module")
 def upstream() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("upstream", PROJECT / "ci/upstream.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["upstream"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return loaded(PROJECT / "ci/upstream.py")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tt_conda.elf.read import read
 from tt_conda.errors import TtCondaError
 
 HERE = Path(__file__).parent
+DEVICE = HERE.parent / "standin/torch-ttnn/torch_ttnn/cpp_extension/ttnn_cpp_extension"
 BUILD = "cmake -G Ninja -S {source} -B {build} && cmake --build {build}"
 
 Environment = Callable[..., Path]
@@ -82,7 +83,8 @@ def test_a_device_is_registered_from_c_plus_plus(libcxx: Path, call: Call, exten
 def test_the_same_extension_with_libstdcxx_cannot_be_loaded(libcxx: Path, call: Call, tmp_path: Path) -> None:
     library = tmp_path / "libttnn_device.so"
     call(
-        libcxx, "bash", "-c", f"$CXX -shared -fPIC -std=c++17 $CXXFLAGS -I {libcxx}/include {HERE}/ttnn_device/*.cpp"
+        libcxx, "bash", "-c", f"$CXX -shared -fPIC -std=c++17 $CXXFLAGS -I {libcxx}/include -I {DEVICE}/include"
+        f" {HERE}/ttnn_device/ttnn_device.cpp {DEVICE}/src/core/memory.cpp"
         f" -L {libcxx}/lib -Wl,-rpath,{libcxx}/lib -ltorch -ltorch_cpu -lc10 -Wl,--allow-shlib-undefined -o {library}",
     )  # fmt: skip
     with read_targets([libcxx, library]) as scene:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import io
 import json
 import re
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from published import TORCH_020, TTNN_065, published
+from script import loaded
 from tt_conda import settings
 from tt_conda.channel import environment
 from tt_conda.channel.variants import Output, in_order, narrow, render
@@ -53,12 +53,7 @@ def rendered(*, standin: bool = False, debug: bool = False) -> tuple[Output, ...
 
 @pytest.fixture(scope="module")
 def prepare() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare", SOURCE / "prepare.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["prepare"] = module  # its dataclass looks for itself there
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SOURCE / "prepare.py")
 
 
 def pins(version: str) -> dict[str, dict[str, Any]]:

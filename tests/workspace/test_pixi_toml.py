@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import importlib.util
 import json
 import shlex
 import sys
@@ -19,6 +18,7 @@ from rattler import MatchSpec, PackageName, PackageRecord, RepoDataRecord
 from rattler.package.build_string import BuildString
 from rattler_build import VariantConfig
 
+from script import loaded
 from tt_conda import settings
 from tt_conda.channel import environment, index
 from tt_conda.channel.variants import Output, render
@@ -167,11 +167,7 @@ def test_it_says_what_pyproject_says() -> None:
 
 @pytest.fixture(scope="module")
 def tasks() -> Any:
-    spec = importlib.util.spec_from_file_location("tasks", PROJECT / "ci/tasks.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(PROJECT / "ci/tasks.py")
 
 
 TASKS = [
