@@ -15,7 +15,7 @@ def show(result: Built) -> None:
             console.print(f"[yellow]audit[/yellow] {stem}: ", end="")
             console.print(line, markup=False)
     for stem, absent in sorted(result.untested.items()):
-        console.print(f"[yellow]not tested[/yellow] {stem}: {', '.join(absent)} is in no channel here")
+        console.print(f"[yellow]not tested[/yellow] {stem}: no channel here has a fitting {', '.join(absent)}")
     if result.older:
         console.print(f"[yellow]older[/yellow] {', '.join(result.older)}: made before the recipe's last change")
     if result.not_built:
