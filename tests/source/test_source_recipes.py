@@ -66,6 +66,10 @@ def sources(name: str, version: str) -> list[dict[str, Any]]:
     return [source.to_dict() for source in output.rendered.recipe.sources]
 
 
+def build_requirements(output: Output) -> list[Any]:
+    return list(output.rendered.recipe.requirements.to_dict().get("build", []))
+
+
 # --- what they give ---
 
 
@@ -119,6 +123,13 @@ def test_what_they_need_can_be_solved() -> None:
                 absent |= set(environment.solve_present(wanted, [channel])[1])
     assert len(solved) > 10
     assert absent == ABSENT
+
+
+def test_what_configures_upstream_has_what_cpm_looks_for() -> None:
+    """CPM stops without ``patch`` where a third party is asked for with patches, though none is applied here."""
+    compiled = [o for o in rendered() if any("tt-metal-source" in str(s) for s in build_requirements(o))]
+    assert len(compiled) == 2 * 2 * 7  # versions, standard libraries; ttnn for two Pythons
+    assert [o.stem for o in compiled if "patch" not in build_requirements(o)] == []
 
 
 # --- by the source alone ---
