@@ -3,13 +3,15 @@ source "$RECIPE_DIR/../tt-metal/source/common.sh"
 configure && compile
 install_components "$SRC_DIR/stage" metalium-dev ttnn-dev umd-dev enchantum tt-logger-dev
 take "$SRC_DIR/stage" 'include/*' 'lib/cmake/*'
-# fmt and spdlog are packages of their own elsewhere. The ones that tt-metal's headers were written against lie apart, where
-# its CMake package looks first.
+# fmt, spdlog and xtensor are packages of their own elsewhere. The ones that tt-metal's headers were written against lie apart,
+# where its CMake package looks first. Their headers alone are used, so what CMake is told of their libraries goes with these.
 install_components "$SRC_DIR/third-party" fmt-core spdlog-dev
-apart=$PREFIX/share/tt-metalium-third-party
-mkdir -p "$apart/lib"
-mv third-party/include "$apart/"
-mv third-party/lib/cmake "$apart/lib/"
+for name in xtl xtensor; do  # TT-NN's CMake package asks for them; they have no component
+    [ ! -d "build/_deps/$name-build" ] || cmake --install "build/_deps/$name-build" --prefix "$SRC_DIR/third-party"
+done
+rm -rf third-party/lib/*.{a,so}* third-party/{lib,share}/pkgconfig third-party/lib/cmake/*/*-"${tt_metal_build,,}".cmake
+mkdir -p "$PREFIX/share"
+mv third-party "$PREFIX/share/tt-metalium-third-party"
 sed -i 's#^include(CMakeFindDependencyMacro)$#&\nlist(PREPEND CMAKE_PREFIX_PATH "${CMAKE_CURRENT_LIST_DIR}/../../../share/tt-metalium-third-party")#' \
     "$PREFIX/lib/cmake/tt-metalium/tt-metalium-config.cmake"
 grep -q tt-metalium-third-party "$PREFIX/lib/cmake/tt-metalium/tt-metalium-config.cmake"

@@ -2,6 +2,7 @@
 #include <tt-metalium/host_api.hpp>
 
 #include <vector>
+#include <xtensor/xtensor.hpp>
 
 namespace ttnn {
 

@@ -1,0 +1,3 @@
+namespace fmt {
+int version() { return 110104; }
+}  // namespace fmt
