@@ -244,6 +244,9 @@ def test_the_extension_is_compiled_as_upstream_does_it() -> None:
         assert word in ours
     for word in ("TT::Metalium", "TTNN::TTNN", "TORCH_LIBRARIES", "torch_python"):
         assert word in theirs and word in ours
+    # what ttnn-dev lacks, upstream takes from tt-metal's sources; tt-metal-devel has it
+    assert re.findall(r"SYSTEM PRIVATE\n +\$\{\w+\}/third-party/(.+)\n", theirs) == ["tt-metal/ttnn/cpp"]
+    assert "tt-metal/ttnn/cpp" in (PROJECT / "recipes/ttnn/source/build-devel.sh").read_text()
     assert "install(FILES" in theirs and "install(FILES" not in ours  # the copies
 
 

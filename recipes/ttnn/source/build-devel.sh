@@ -2,6 +2,10 @@
 source "$RECIPE_DIR/../tt-metal/source/common.sh"
 configure && compile
 install_components "$SRC_DIR/stage" metalium-dev ttnn-dev umd-dev enchantum tt-logger-dev
+# Upstream's component lacks the headers of some operations, complex_unary's for one; torch-ttnn takes them from the sources.
+(cd tt-metal/ttnn/cpp && find ttnn -name '*.hpp' -not -path '*/kernels*') | while read -r header; do
+    [ -e "stage/include/$header" ] || install -D -m 644 "tt-metal/ttnn/cpp/$header" "stage/include/$header"
+done
 take "$SRC_DIR/stage" 'include/*' 'lib/cmake/*'
 # fmt, spdlog and xtensor are packages of their own elsewhere. The ones that tt-metal's headers were written against lie apart,
 # where its CMake package looks first. Their headers alone are used, so what CMake is told of their libraries goes with these.

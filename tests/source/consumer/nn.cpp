@@ -1,5 +1,6 @@
 #include <iostream>
 #include <stdexcept>
+#include <ttnn/operations/add/add.hpp>
 #include <ttnn/tensor/tensor.hpp>
 
 int main() {
@@ -9,4 +10,5 @@ int main() {
     } catch (const std::invalid_argument& error) {
         std::cout << error.what() << '\n';
     }
+    return ttnn::additions() == 1 ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <stdexcept>
 
+#include "ttnn/operations/add/add.hpp"
 #include "ttnn/tensor/tensor.hpp"
 
 namespace {

@@ -1,6 +1,7 @@
 // A device whose memory is the host's, and whose additions are ttnn's.
 #include <ATen/ops/empty_like.h>
 #include <torch/extension.h>
+#include <ttnn/operations/add/add.hpp>
 #include <ttnn/tensor/tensor.hpp>
 
 #include "ttnn_cpp_extension/host_device.hpp"

@@ -18,7 +18,4 @@ private:
 /// Raises std::invalid_argument where the sizes differ.
 Tensor add(const Tensor& a, const Tensor& b);
 
-/// How often `add` was called in this process: two copies of the library would have two counts.
-int additions();
-
 }  // namespace ttnn

@@ -1,3 +1,5 @@
+#include "ttnn/operations/add/add.hpp"
+
 #include <stdexcept>
 
 #include "ttnn/tensor/tensor.hpp"
