@@ -40,9 +40,6 @@ STANDIN = {"tt_source": ["../../tests/standin"]}
 ABSENT = {"expat", "gmp", "mpc", "mpfr", "xz"}
 """What conda-forge has and the embedded channel lacks: of SFPI's programs."""
 
-UNVERIFIED = {"picosha2"}
-"""Third parties whose hash is in no document that was found; docs/unverified.md names them."""
-
 
 @functools.lru_cache
 def rendered(*, standin: bool = False, debug: bool = False) -> tuple[Output, ...]:
@@ -187,7 +184,7 @@ def test_every_source_is_pinned(version: str) -> None:
         else:
             ref = f"refs/tags/{pin['tag']}" if "tag" in pin else pin["rev"]
             assert source["url"] == f"https://github.com/{pin['repository']}/archive/{ref}.tar.gz"
-        assert re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", pin["nar"]) or (not pin["nar"] and name in UNVERIFIED), name
+        assert re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", pin["nar"]), name
     assert table == {}, "pins without a source"
 
 

@@ -50,8 +50,10 @@ settings=(
     # Every third party is a folder in build/_deps; nothing is fetched, and nothing of the environment is taken instead.
     -DFETCHCONTENT_FULLY_DISCONNECTED=ON
     -DCPM_USE_LOCAL_PACKAGES=OFF
+    # Where a third party is wanted as files alone, CPM has to be told the folder (as nixpkgs does).
     -Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src"
     -DCPM_umd_asio_SOURCE="$SRC_DIR/build/_deps/umd_asio-src"
+    -DCPM_picosha2_SOURCE="$SRC_DIR/build/_deps/picosha2-src"
     -DCPM_ELFIO_SOURCE="$SRC_DIR/build/_deps/elfio-src"
     -DCMAKE_POLICY_VERSION_MINIMUM=3.10  # cmake 4 refuses what some third parties still ask for
     -Dprotobuf_WITH_ZLIB=OFF -DWITH_ZLIB=OFF
