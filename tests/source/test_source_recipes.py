@@ -283,6 +283,16 @@ def test_sources_are_patched_and_prepared(tree: Path) -> None:
         assert (tree / "tt-metal" / folder / "CPM.cmake").read_text() == (tree / "CPM.cmake").read_text()
 
 
+def test_tracy_s_programs_are_not_built(tree: Path) -> None:
+    """At 0.65 by make and g++, in ``all`` whatever ENABLE_TRACY says."""
+    file = tree / "tt-metal/cmake/tracy.cmake"
+    file.write_text("add_subdirectory(tracy)\n\n# Our current fork of tracy does not have CMake support\n"
+                    "include(ExternalProject)\n")  # fmt: skip
+    assert check(tree).returncode == 0
+    library, end, _ = file.read_text().partition("\nreturn()\n")
+    assert end and "add_subdirectory" in library and "ExternalProject" not in library
+
+
 def test_another_tree_is_refused(tree: Path) -> None:
     (tree / "_deps/fmt-src/LICENSE").chmod(0o755)
     done = check(tree)

@@ -156,6 +156,8 @@ def main(version: str, sfpi_version: str, patches: str) -> None:
             shutil.copy("CPM.cmake", copy)
     # A compiler that upstream did not try may warn of more.
     edit("CMakeLists.txt", r"^ +-Werror\n", "")
+    # Tracy's own programs, of the older fork: make and the machine's g++ compile them even where Tracy is off.
+    edit("cmake/tracy.cmake", r"^# Our current fork of tracy does not have CMake", r"return()\n\g<0>", must=False)
     # It asks the machine's /etc/os-release which archive of SFPI fits; the package has Debian's on every machine.
     edit("tt_metal/sfpi-info.sh", r"^sfpi_arch=\$\(uname -m\)", r"sfpi_dist=debian\n\g<0>", must=False)
 
