@@ -23,7 +23,7 @@ from tt_conda.channel import archive, index
 from tt_conda.channel.archive import FILES, INFO
 from tt_conda.channel.build import Built, build
 from tt_conda.channel.compare import Difference, differences
-from tt_conda.channel.normal import RENDERED, load_rendered
+from tt_conda.channel.normal import RENDERED, dump_rendered, load_rendered
 from tt_conda.channel.verify import named, verify
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests
@@ -195,9 +195,15 @@ def test_the_date_is_that_of_the_sources(project: Path, others: Path, said: str)
 
 
 def test_yaml_is_read_as_rattler_build_writes_it() -> None:
-    text = "a: 1_0\nb: 12:30\nc: on\nd: 2026-11-21\ne: 007\nf: true\ng: null\nh: 1.5\ni:\nj: 0x1f\n"
+    text = "a: 1_0\nb: 12:30\nc: on\nd: 2026-11-21\ne: 007\nf: true\ng: null\nh: 1.5\ni:\nj: 0x1f\nk: 010\nl: 09\n"
     assert load_rendered(text) == {"a": "1_0", "b": "12:30", "c": "on", "d": "2026-11-21", "e": 7, "f": True,
-                                   "g": None, "h": 1.5, "i": None, "j": "0x1f"}  # fmt: skip
+                                   "g": None, "h": 1.5, "i": None, "j": "0x1f", "k": 10, "l": 9}  # fmt: skip
+
+
+def test_text_that_looks_like_a_number_stays_text() -> None:
+    """A package's hash can be ``12e4567``; what YAML 1.1 takes for text, 1.2 need not."""
+    content = {"hash": "12e4567", "zero": "0899999", "eleven": "1e1", "old": "1_0", "on": "on", "number": 1.5, "n": 7}
+    assert load_rendered(dump_rendered(content)) == content
 
 
 # --- built twice ---

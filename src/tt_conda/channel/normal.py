@@ -89,6 +89,12 @@ def load_rendered(text: str | bytes) -> Any:
     return yaml.load(text, _Yaml)
 
 
+def dump_rendered(content: Any) -> bytes:
+    """Write what :func:`load_rendered` has read, so that it and rattler-build read the same again."""
+    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1 << 20)
+    return text.encode()
+
+
 def run_exports_last(depends: Iterable[str], exported: Collection[str]) -> list[str]:
     """Dependencies in their order, and then those that come from ``run_exports``, sorted."""
     return sorted(depends, key=lambda spec: (spec in exported, spec if spec in exported else ""))
@@ -100,13 +106,25 @@ class _Yaml(yaml.CSafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as its base has it
 
 
+class _Dumper(yaml.CSafeDumper):
+    """Quotes what either YAML 1.1 or 1.2 would not read as text: a hash such as ``12e4567`` is none in 1.1 alone."""
+
+
 for _tag, _rule, _first in (
     ("null", r"(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("bool", r"(true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("int", r"[-+]?[0-9]+$", "-+0123456789"),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$", "-+.0123456789"),
 ):
-    _Yaml.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_rule), list(_first))
+    for _class in (_Yaml, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_rule), list(_first))
+
+
+def _decimal(loader: yaml.CSafeLoader, node: yaml.ScalarNode) -> int:
+    return int(str(loader.construct_scalar(node)))  # 010 is ten
+
+
+_Yaml.add_constructor("tag:yaml.org,2002:int", _decimal)
 
 
 class _Normaliser:
@@ -229,7 +247,7 @@ class _Normaliser:
         for key in ("depends", "constraints"):
             if key in run:
                 run[key] = sorted(run[key], key=_run_export)
-        return yaml.dump(self._rendered, Dumper=yaml.CSafeDumper, sort_keys=False, width=1 << 20).encode()
+        return dump_rendered(self._rendered)
 
     def _resolved(self, record: dict[str, Any]) -> dict[str, Any]:
         sha256 = str(record.get("sha256"))
