@@ -277,6 +277,19 @@ def test_a_package_that_the_recipes_do_not_give(package: Path, project: Path, ot
         verify([project / "x-1-0.conda"], [others], project=project)
 
 
+def test_a_package_that_does_not_say_how_it_was_built(
+    project: Path, others: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of conda-build do not."""
+    (foreign,) = index.publish([make("foreign")], project / "output")
+    with pytest.raises(TtCondaError, match=r"foreign-1\.0-0\.conda does not say how it was built") as error:
+        verify([foreign], [others], project=project)
+    assert error.value.way_out
+    monkeypatch.setenv("TT_CONDA_PROJECT", str(project))
+    with pytest.raises(TtCondaError, match=r"foreign-1\.0-0\.conda does not say how it was built"):
+        named([])
+
+
 def test_names_of_packages(package: Path, first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TT_CONDA_PROJECT", str(first / "project"))
     assert named(["sample"]) == named([]) == [package]

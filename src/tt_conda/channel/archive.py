@@ -25,7 +25,6 @@ from tt_conda.errors import TtCondaError
 INFO, FILES = "info", "pkg"
 """The two parts of a package."""
 
-
 _DAMAGED = (zipfile.BadZipFile, zstandard.ZstdError, tarfile.TarError, KeyError, EOFError)
 
 
@@ -78,14 +77,7 @@ def opened(package: Path, kinds: Iterable[str] = (INFO, FILES)) -> Iterator[dict
                 raw.seek(0)
                 tar = stack.enter_context(tarfile.open(fileobj=raw))
                 parts[kind] = Part(tar, {entry.name: entry for entry in tar})
-        except (
-            zipfile.BadZipFile,
-            zstandard.ZstdError,
-            tarfile.TarError,
-            KeyError,
-            EOFError,
-            FileNotFoundError,
-        ) as error:
+        except (*_DAMAGED, FileNotFoundError, PermissionError) as error:
             raise TtCondaError(
                 f"The package {package} cannot be read: {error}", "Name a .conda file; fetch or build it again."
             ) from error

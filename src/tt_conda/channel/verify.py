@@ -149,6 +149,11 @@ def _verify(
 
 def _rendered(package: Path) -> Any:
     with archive.opened(package, [archive.INFO]) as parts:
+        if RENDERED not in parts[archive.INFO].entries:
+            raise TtCondaError(
+                f"{package} does not say how it was built: it has no {RENDERED}.",
+                "Name packages that rattler-build has built, as `tt-conda build` does.",
+            )
         return load_rendered(parts[archive.INFO].read(RENDERED))
 
 
