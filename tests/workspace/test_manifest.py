@@ -48,7 +48,11 @@ def test_of_another_platform(manifest: Path) -> None:
         (('old = ["old"]', 'old = ["new"]'), "the environment old has no feature new"),
         (('COLOUR = "red"', 'COLOUR = "$HOME"'), "for a shell to expand"),
         (("[workspace]", "[project]"), "workspace"),
+        (("[dependencies]", "[host-dependencies]"), "host-dependencies"),
+        (("[dependencies]", "[build-dependencies]"), "build-dependencies"),
+        (("[dependencies]", '[system-requirements]\nlibc = "2.35"\n[dependencies]'), "system-requirements"),
         (("[feature.elsewhere]", '[feature.mine.tasks.develop]\ncmd = "pip"\n[feature.elsewhere]'), "the task develop"),
+        (("[environments]", '[feature.mine.tasks]\ndevelop = ["a"]\n[environments]'), "the task develop"),
     ],
 )
 def test_what_is_not_understood_is_named(manifest: Path, change: tuple[str, str], said: str) -> None:
@@ -56,6 +60,22 @@ def test_what_is_not_understood_is_named(manifest: Path, change: tuple[str, str]
     with pytest.raises(TtCondaError, match=said) as error:
         manifests.read(manifest)
     assert str(manifest) in error.value.what
+
+
+def test_not_even_text(manifest: Path) -> None:
+    manifest.write_bytes(b"# \xff\n")
+    with pytest.raises(TtCondaError, match=rf"{manifest} cannot be read"):
+        manifests.read(manifest)
+
+
+@pytest.mark.parametrize("task", ['develop = "mine {{ checkout }}"', '[tasks.develop]\ncmd = "mine {{ checkout }}"'])
+def test_the_task_that_installs_a_checkout(manifest: Path, task: str) -> None:
+    """As pixi lets it be written, of a feature or of the whole workspace."""
+    where = "" if task.startswith("[") else "[tasks]\n"
+    manifest.write_text(f"{manifest.read_text()}{where}{task}\n")
+    workspace = manifests.read(manifest)
+    assert workspace.environment("old").develop == "mine {{ checkout }}"
+    assert workspace.environment("mine").develop == manifests.DEVELOP, "it is without the workspace's own"
 
 
 def test_which_one_is_read(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def _distribution(folder: Path) -> str:
     file = folder / "pyproject.toml"
     try:
         name = tomllib.loads(file.read_text()).get("project", {}).get("name", "") if file.is_file() else ""
-    except tomllib.TOMLDecodeError as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TtCondaError(f"{file} is not TOML: {error}", "Correct it.") from error
     return re.sub(r"[-_.]+", "-", str(name)).lower()
 

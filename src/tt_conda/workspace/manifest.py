@@ -72,6 +72,13 @@ class _Feature(_Table):
     platforms: tuple[str, ...] | None = None
     tasks: dict[str, Any] = {}
 
+    @property
+    def develop(self) -> str:
+        """The command of its task ``develop``; :data:`DEVELOP` where it has none, empty where that is not one line."""
+        task = self.tasks.get("develop", DEVELOP)
+        command = task.get("cmd") if isinstance(task, dict) else task
+        return command if isinstance(command, str) else ""
+
 
 class _Composed(_Table):
     features: tuple[str, ...] = ()
@@ -90,6 +97,9 @@ class _Workspace(BaseModel):
     build_variants_files: tuple[Path, ...] = ()
 
 
+_NotUnderstood = Annotated[dict[str, Any], Field(max_length=0)]
+
+
 class _Manifest(_Table):
     model_config = ConfigDict(extra="ignore")  # what is not about environments: packages, tools
 
@@ -98,7 +108,13 @@ class _Manifest(_Table):
     constraints: Condas = {}
     pypi_dependencies: PyPIs = {}
     activation: _Activation = _Activation()
-    target: dict[str, Any] = Field({}, max_length=0)
+    tasks: dict[str, Any] = {}
+    target: _NotUnderstood = {}
+    host_dependencies: _NotUnderstood = {}
+    build_dependencies: _NotUnderstood = {}
+    system_requirements: _NotUnderstood = {}
+    pypi_options: _NotUnderstood = {}
+    dev: _NotUnderstood = {}
     feature: dict[str, _Feature] = {}
     environments: dict[str, Annotated[_Composed, BeforeValidator(_features)]] = {}
 
@@ -108,6 +124,7 @@ class _Manifest(_Table):
         own = _Feature.model_validate({
             "dependencies": self.dependencies, "constraints": self.constraints,
             "pypi-dependencies": self.pypi_dependencies, "activation": self.activation,
+            "tasks": self.tasks,
         })  # fmt: skip
         named = [self.feature[name] for name in composed.features]
         return named if composed.no_default_feature else [*named, own]
@@ -195,7 +212,7 @@ class Workspace:
             editable=tuple(dict.fromkeys(folder / table.path for _, table in pypis if table.path)),
             requirements=tuple(table.requirement(package) for package, table in pypis if not table.path),
             variants=tuple(folder / file for file in self._content.workspace.build_variants_files),
-            develop=next((str(f.tasks["develop"]["cmd"]) for f in features if "develop" in f.tasks), DEVELOP),
+            develop=next((f.develop for f in features if "develop" in f.tasks), DEVELOP),
             variables={name: value for f in reversed(features) for name, value in f.activation.env.items()},
         )  # fmt: skip
 
@@ -222,7 +239,7 @@ def read(file: Path) -> Workspace:
         content = _Manifest.model_validate(tomllib.loads(file.read_text()))
     except FileNotFoundError as error:
         raise TtCondaError(f"There is no {file}.", "Name a workspace's pixi.toml with --manifest.") from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TtCondaError(f"{file} cannot be read: {error}", "It is TOML, as pixi reads it.") from error
     except ValidationError as error:
         wrong = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -238,9 +255,8 @@ def read(file: Path) -> Workspace:
                 MatchSpec(spec, strict=True)
             except InvalidMatchSpecError as error:
                 raise TtCondaError(f"{file}: {spec!r} is no package spec: {error}", "Correct it.") from error
-        develop = str(feature.tasks.get("develop", {}).get("cmd", DEVELOP))
-        if not re.search(r"{{\s*checkout\s*}}", develop):
-            raise TtCondaError(f"{file}: the task develop is {develop!r}.", "It takes a {{ checkout }}.")
+        if not re.search(r"{{\s*checkout\s*}}", feature.develop):
+            raise TtCondaError(f"{file}: the task develop names no checkout.", "Its line has a {{ checkout }}.")
         for name, value in feature.activation.env.items():
             if "$" in value:
                 raise TtCondaError(f"{file}: {name} = {value!r} is for a shell to expand.", "Set it to a plain value.")
