@@ -22,6 +22,7 @@ from moto.server import ThreadedMotoServer
 from tt_conda.channel import index
 from tt_conda.channel.publish import publish
 from tt_conda.errors import TtCondaError
+from tt_conda.files import digests
 
 Make = Callable[..., Path]
 SECRET = "a-key-that-nobody-may-read"
@@ -120,6 +121,37 @@ def test_what_is_published_stays(output: Path, tmp_path: Path, make: Make) -> No
     assert local(target, "linux-64") == before and not (target / "linux-64/more-1.0-0.conda").exists()
 
 
+def test_what_somebody_else_publishes_meanwhile_stays(
+    output: Path, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another ``lib`` comes into the folder after it was looked at, and before it is written to."""
+    target = tmp_path / "channel"
+    theirs = make("lib", files={"share/lib": "theirs"})
+    publishes = index.publish
+
+    def after_them(*args: Any, **more: Any) -> list[Path]:
+        publishes([theirs], target, keep=True)
+        return publishes(*args, **more)
+
+    monkeypatch.setattr(index, "publish", after_them)
+    with pytest.raises(TtCondaError, match=r"other packages of these names:\n  linux-64/lib-1\.0-0\.conda"):
+        publish(str(target), output)
+    assert list(local(target, "linux-64").values()) == [digests(theirs)[0]]
+
+
+def test_a_folder_that_cannot_be_one(output: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TtCondaError, match="file/channel cannot be written to") as error:
+        publish(str(tmp_path / "file/channel"), output)
+    assert "a folder, s3://" in error.value.way_out
+
+
+def test_a_folder_of_the_person_s_own(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    publish("~/channel", output)
+    index.validate(tmp_path / "home/channel")
+
+
 def test_a_damaged_package_is_not_published(output: Path, tmp_path: Path) -> None:
     (output / "linux-64/lib-1.0-0.conda").write_bytes(b"PK")
     with pytest.raises(TtCondaError, match="is not what it says"):
@@ -129,10 +161,15 @@ def test_a_damaged_package_is_not_published(output: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("destination", "said"),
-    [("ftp://host/x", "no place to publish to"), ("s3://bucket", "no channel in a bucket"),
-     ("prefix+https://host", "no server with a channel"), ("quetz+https://me:word@host/x", "holds a password")],
+    [("ftp://host/x", "no place to publish to"), ("", "'' is no place to publish to"),
+     ("s3://bucket", "no channel in a bucket"), ("prefix+https://host", "no server with a channel"),
+     ("quetz+https://me:word@host/x", "holds a password")],
 )  # fmt: skip
-def test_a_destination_that_is_none(output: Path, destination: str, said: str) -> None:
+def test_a_destination_that_is_none(
+    output: Path, destination: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The empty one is not this folder: a workflow's variable may not be set."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(TtCondaError, match=said) as error:
         publish(destination, output)
     assert error.value.way_out and ":word" not in str(error.value)

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,15 +70,21 @@ def names_in(channels: Iterable[str | Path]) -> set[str] | None:
     return names
 
 
-def publish(packages: Iterable[Path], channel: Path, *, keep: bool = False) -> list[Path]:
+def publish(
+    packages: Iterable[Path], channel: Path, *, keep: bool = False,
+    refuse: Callable[[list[Path]], TtCondaError] | None = None,
+) -> list[Path]:  # fmt: skip
     """Move finished packages into ``channel`` (``keep``: leave the originals) and index it; where they are now.
 
-    A package that replaces one of the same name with other content is taken out of ``repodata.json`` first.
+    A package that replaces one of the same name with other content is taken out of ``repodata.json`` first; where
+    there is a ``refuse``, what it makes of those is raised instead, and nothing is changed.
     """
     packages = list(packages)
     with _alone(channel), naming_full_disk(channel):
         moves = {path: channel / _entry(path)["record"]["subdir"] / path.name for path in packages}
         changed = [new for old, new in moves.items() if new.is_file() and digests(new) != digests(old)]
+        if changed and refuse:
+            raise refuse(changed)
         for folder in {new.parent for new in changed}:
             _index(folder, leave_out={new.name for new in changed})
         for old, new in moves.items():

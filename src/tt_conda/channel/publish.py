@@ -74,10 +74,10 @@ def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Publi
             _to_server(kind, url, packages, result, bar)
         elif destination.startswith("s3://"):
             _to_s3(destination, packages, result, bar)
-        elif re.match(r"[\w+]+:", destination):
-            raise TtCondaError(f"{destination} is no place to publish to", f"Name {_FORMS}.")
+        elif not destination or re.match(r"[\w+]+:", destination):
+            raise TtCondaError(f"{destination!r} is no place to publish to", f"Name {_FORMS}.")
         else:
-            _to_folder(Path(destination), packages, result)
+            _to_folder(Path(destination).expanduser(), packages, result)
     return result
 
 
@@ -120,18 +120,21 @@ def _refused(places: Sequence[str], destination: str) -> TtCondaError:
 
 
 def _to_folder(folder: Path, packages: Sequence[_Package], result: Published) -> None:
-    other, new = [], []
-    for package in packages:
+    def refuse(others: Sequence[Path]) -> TtCondaError:
+        return _refused([path.relative_to(folder).as_posix() for path in others], str(folder))
+
+    def is_there(package: _Package) -> bool:
         target = folder / package.place
-        if not target.is_file():
-            new.append(package)
-        elif digests(target)[0] == package.record["sha256"]:
-            result.there.append(package.path.name)
-        else:
-            other.append(package.place)
-    if other:
-        raise _refused(other, str(folder))
-    index.publish([package.path for package in new], folder, keep=True)
+        return target.is_file() and digests(target)[0] == package.record["sha256"]
+
+    try:
+        there = [package for package in packages if is_there(package)]
+        new = [package for package in packages if package not in there]
+        # what has come there meanwhile is looked at again, while nobody else writes
+        index.publish([package.path for package in new], folder, keep=True, refuse=refuse)
+    except OSError as error:
+        raise TtCondaError(f"{folder} cannot be written to: {error}", f"Name {_FORMS}.") from error
+    result.there = [package.path.name for package in there]
     result.published = [package.path.name for package in new]
 
 
