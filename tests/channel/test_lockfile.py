@@ -95,6 +95,15 @@ def test_other_platforms_machines_and_specs_are_refused(tmp_path: Path, lock: Pa
         environment.install([], tmp_path / "env", [channel], frozen=other)
 
 
+def test_where_it_cannot_be_written(lock: Path, channel: Path) -> None:
+    """Nothing can be made in /proc, not even by root."""
+    records = lockfile.read_lock(lock)
+    for path in (Path("/proc/tt-conda.lock"), Path("/proc/new/tt-conda.lock")):
+        with pytest.raises(TtCondaError, match=f"{path} cannot be written") as error:
+            lockfile.write_lock(path, records, ["tool"], [channel])
+        assert error.value.way_out
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -82,7 +82,7 @@ def write_locks(path: Path, environments: Mapping[str, Locked], channels: Sequen
                 text = re.sub(rf"^(\s*- conda: ){re.escape(str(folder))}/", rf"\g<1>{near}/", text, flags=re.M)
         partial.write_text(head + text)
         partial.replace(path)
-    except OSError as error:
+    except (OSError, IoError) as error:
         raise TtCondaError(f"{path} cannot be written: {error}", "Choose another place.") from error
     finally:
         partial.unlink(missing_ok=True)
