@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import signal
@@ -14,8 +15,9 @@ import pytest
 
 from tt_conda import cli
 from tt_conda.channel import index, lockfile
+from tt_conda.channel import prefix as prefixes
 from tt_conda.errors import TtCondaError
-from tt_conda.workspace import make
+from tt_conda.workspace import checkouts, make
 from tt_conda.workspace import manifest as manifests
 
 Make = Callable[..., Path]
@@ -99,6 +101,35 @@ def test_what_is_not_built_yet_is_named_with_its_command(manifest: Path, channel
         make.make(manifests.read(manifest).environment("mine"), tmp_path / "env", [channel])
     assert error.value.way_out == "tt-conda build mine --cxx-stdlib libcxx --origin source"
     assert not (tmp_path / "env").exists()
+
+
+def test_two_processes_do_not_work_on_one_environment(
+    manifest: Path, channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it is read, where a half-written record would be swept away, nor while pip installs."""
+    prefix, seen = tmp_path / "env", []
+
+    def watched(module: object, name: str) -> None:
+        real = getattr(module, name)
+
+        def call(*args: object, **more: object) -> object:
+            with (prefix / "conda-meta/.tt-conda.lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    seen.append((name, "anybody may"))
+                except BlockingIOError:
+                    seen.append((name, "alone"))
+            return real(*args, **more)
+
+        monkeypatch.setattr(module, name, call)
+
+    environment = manifests.read(manifest).environment("default")
+    make.make(environment, prefix, [channel])
+    watched(prefixes, "installed")
+    watched(checkouts, "install")
+    make.make(environment, prefix, [channel])
+    assert {name for name, _ in seen} == {"installed", "install"}
+    assert {how for _, how in seen} == {"alone"}, seen
 
 
 # --- locked ---

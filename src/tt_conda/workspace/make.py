@@ -52,14 +52,14 @@ def make(
     projects = [checkouts.project(path) for path in [*environment.editable, *editable]]
     records = _locked(environment, channels, mode)
     if records is None:
-        records = solve(environment, channels, locked=prefixes.installed(prefix) if prefix.is_dir() else ())
+        records = solve(environment, channels, locked=_held(prefix))
     checkouts.check_against(projects, records)
     with prefixes.alone(prefix):
         prefixes.transact(records, prefix, list(environment.specs), distrust=mode != "")
         _set_variables(environment, prefix)
-    checkouts.install(
-        environment.requirements, projects, prefix, records, environment.develop, environment.manifest.parent
-    )
+        checkouts.install(
+            environment.requirements, projects, prefix, records, environment.develop, environment.manifest.parent
+        )
     return records
 
 
@@ -99,6 +99,14 @@ def lock(
     everything = {**kept, **new}
     lockfile.write_locks(file, {name: everything[name] for name in workspace.names if name in everything}, channels)
     return found
+
+
+def _held(prefix: Path) -> Sequence[RepoDataRecord]:
+    """The packages of an environment, if it is one: not while another process is changing it."""
+    if not (prefix / "conda-meta").is_dir():
+        return ()
+    with prefixes.alone(prefix):
+        return prefixes.installed(prefix)
 
 
 def _axes(environment: Environment) -> list[str]:
