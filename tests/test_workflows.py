@@ -138,3 +138,10 @@ def test_what_is_cached_is_named_by_what_is_pinned() -> None:
     for _, step in steps():
         if step.get("uses", "").startswith("actions/cache@"):
             assert list(PROJECT.glob("recipes/*/*.lock")) and "recipes/*/*.lock" in step["with"]["key"]
+
+
+def test_hidden_folders_are_uploaded_where_they_are_named() -> None:
+    """Since its version 4.4 the action leaves them out, without a word, where it is not told otherwise."""
+    uploads = [step["with"] for _, step in steps() if step.get("uses", "").startswith("actions/upload-artifact@")]
+    hidden = [given for given in uploads if re.search(r"(^|/)\.[^./]", given["path"], re.M)]
+    assert hidden and all(given.get("include-hidden-files") == "true" for given in hidden)
