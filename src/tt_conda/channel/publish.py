@@ -1,8 +1,9 @@
 """Publish packages to a folder, to a store with S3's interface, or to a conda server.
 
-Packages come first and the index last, in one step, so that who reads the channel meanwhile, or after this was stopped
-in the middle, finds every package that the index names. What is published under a name stays: another package of the
-same name, version and build is refused before anything is written.
+In a folder or store, packages come first and the index last, in one step, so that who reads the channel meanwhile, or
+after this was stopped in the middle, finds every package that the index names. What is published under a name stays:
+another package of the same name, version and build is refused before anything is written. A conda server is not asked
+what it holds: it indexes by itself, and it is its decision what becomes of a name that it has.
 """
 
 from __future__ import annotations
