@@ -106,8 +106,8 @@ def test_help_and_version(run: Run) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_are_explained(run: Run, arguments: list[str], said: str) -> None:
-    done = run(*arguments, PATH="/usr/bin:/bin", HOME="/nonexistent")
+def test_mistakes_are_explained(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = run(*arguments, PATH="/usr/bin:/bin", HOME=str(tmp_path / "home"))
     assert done.returncode == 2, done
     assert said in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
