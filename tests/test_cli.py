@@ -16,6 +16,7 @@ import pytest
 import typer
 from rattler_build import assemble_package
 
+from stopping import listens
 from tt_conda import __version__, cli
 from tt_conda.channel import index
 from tt_conda.channel.build import Built
@@ -36,7 +37,7 @@ def run(tmp_path: Path) -> Run:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("TT_CONDA", "CONDA"))}
         environ |= {"TT_CONDA_CACHE": str(tmp_path / "cache"), "COLUMNS": "100", **more}
         command = [sys.executable, "-m", "tt_conda.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
 
     return call
 
@@ -153,9 +154,10 @@ def test_stopping_any_command(channel: Path, tmp_path: Path, sent: signal.Signal
         assert other.stdout and other.stdout.readline()
         command = [sys.executable, "-m", "tt_conda.cli", "install", "hello", "-p", tmp_path / "env", "-c", channel]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
-            time.sleep(1.0)
+            listens(child)
+            time.sleep(0.5)
             child.send_signal(sent)
-            said = child.communicate(timeout=20)[1]
+            said = child.communicate(timeout=300)[1]
         other.communicate()
     assert child.returncode == 130 and "stopped" in said and "Traceback" not in said
 

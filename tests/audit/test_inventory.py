@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,9 +49,7 @@ def test_they_are_read_once(
     package = pack("p", {"lib/libone.so": compile_library("libone.so", "int one;")})
     first = package_facts(package)
     monkeypatch.setattr(inventory, "extract", None)
-    start = time.perf_counter()
     assert package_facts(package) == first
-    assert time.perf_counter() - start < 0.1
     for kept in (own_cache / "facts").iterdir():
         kept.write_text("half")
     monkeypatch.undo()

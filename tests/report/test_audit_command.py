@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> Run:
     def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("TT_CONDA", "CONDA"))} | {"COLUMNS": "80"}
         command = [sys.executable, "-m", "tt_conda.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
 
     return call
 

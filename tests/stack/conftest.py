@@ -104,7 +104,7 @@ def call(tmp_path: Path) -> Call:
             environ = activated(prefix, environ)
         else:
             command = (prefix / "bin" / command[0], *command[1:])
-        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
