@@ -27,6 +27,21 @@ def records(channel: Path, subdir: str = "linux-64") -> dict[str, dict[str, obje
     return {**repodata["packages"], **repodata["packages.conda"]}
 
 
+def test_an_index_of_others(tmp_path: Path, make: Make) -> None:
+    """Not everyone writes the table for packages of the older format."""
+    index.publish([make("a")], tmp_path)
+    for table in tmp_path.glob("*/repodata.json"):
+        tables = json.loads(table.read_text())
+        del tables["packages"]
+        table.write_text(json.dumps(tables))
+    package = tmp_path / "linux-64/a-1.0-0.conda"
+    assert list(index.records(tmp_path)) == [listed.path for listed in index.listed(tmp_path)] == [package]
+    index.validate(tmp_path)
+    (tmp_path / "linux-64/repodata.json").write_text("[]")
+    with pytest.raises(TtCondaError, match="it holds no tables of packages"):
+        index.validate(tmp_path)
+
+
 def flip(path: Path, at: int = -40) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1

@@ -20,7 +20,7 @@ from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import extract
 
 from tt_conda import settings
-from tt_conda.channel.index import known_sha256
+from tt_conda.channel.index import known_sha256, records
 from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests, naming_full_disk, write_atomically
@@ -107,11 +107,7 @@ def _facts(package: Path, sha256: str) -> PackageFacts:
 
 def channel_facts(channel: Path) -> list[PackageFacts]:
     """The packages that a channel folder names, which is believed about their sha256; a few are read at a time."""
-    packages: dict[Path, str] = {}
-    for repodata in sorted(channel.glob("*/repodata.json")):
-        tables = json.loads(repodata.read_text())
-        for name, record in sorted({**tables["packages"], **tables["packages.conda"]}.items()):
-            packages[repodata.parent / name] = record["sha256"]
+    packages: dict[Path, str] = {path: record["sha256"] for path, record in sorted(records(channel).items())}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(_facts, packages.keys(), packages.values()))
 

@@ -226,9 +226,8 @@ class Builder:
         offered: dict[str, list[dict[str, Any]]] = {}
         for channel in self.channels[1:]:
             folder = local_path(channel)
-            for table in sorted(folder.glob("*/repodata.json")) if folder else []:
-                for record in json.loads(table.read_text()).get("packages.conda", {}).values():
-                    offered.setdefault(record["name"], []).append(record)
+            for record in index.records(folder).values() if folder else []:
+                offered.setdefault(record["name"], []).append(record)
         return offered
 
     def _is_current(self, output: Output, key: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,20 +114,20 @@ def _parsed(specs: Sequence[str]) -> dict[str, str]:
 
 def _still_there(records: Sequence[RepoDataRecord]) -> list[RepoDataRecord]:
     """Those of ``records`` that a local channel has not replaced: rattler would prefer them even when gone."""
-    tables: dict[Path, dict[str, dict[str, str]]] = {}
+    tables: dict[Path, dict[Path, dict[str, str]]] = {}
     kept = []
     for record in records:
         path = local_path(record.url)
         if path is None:
             kept.append(record)
             continue
-        if path.parent not in tables:
+        channel = path.parent.parent
+        if channel not in tables:
             try:
-                repodata = json.loads((path.parent / "repodata.json").read_text())
-                tables[path.parent] = {**repodata["packages"], **repodata["packages.conda"]}
-            except (OSError, ValueError, KeyError):
-                tables[path.parent] = {}
-        found = tables[path.parent].get(path.name, {}).get("sha256")
+                tables[channel] = index.records(channel)
+            except (OSError, ValueError):
+                tables[channel] = {}
+        found = tables[channel].get(path, {}).get("sha256")
         if record.sha256 and found == record.sha256.hex():
             kept.append(record)
     return kept

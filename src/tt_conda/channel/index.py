@@ -63,11 +63,30 @@ def names_in(channels: Iterable[str | Path]) -> set[str] | None:
         folder = local_path(channel_url(channel))
         if folder is None:
             return None
-        for table in folder.glob("*/repodata.json"):
-            data = json.loads(table.read_text())
-            for kind in KINDS.values():
-                names.update(record["name"] for record in data.get(kind, {}).values())
+        names.update(record["name"] for record in records(folder).values())
     return names
+
+
+def in_tables(repodata: str | bytes) -> dict[str, dict[str, Any]]:
+    """What a ``repodata.json`` says of each package, by file name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    tables = json.loads(repodata)
+    try:
+        return {name: record for kind in KINDS.values() for name, record in tables.get(kind, {}).items()}
+    except AttributeError as error:
+        raise ValueError("it holds no tables of packages") from error
+
+
+def records(channel: Path) -> dict[Path, dict[str, Any]]:
+    """What a channel folder's index says of each package, by its path."""
+    return {
+        table.parent / name: record
+        for table in sorted(channel.glob("*/repodata.json"))
+        for name, record in in_tables(table.read_bytes()).items()
+    }
 
 
 def publish(
@@ -105,15 +124,10 @@ class Listed:
 
 def listed(channel: Path) -> list[Listed]:
     """The packages that a channel folder's index names."""
-    found = []
-    for table in sorted(channel.glob("*/repodata.json")):
-        exports = table.with_name("run_exports.json")
-        said = json.loads(exports.read_text()) if exports.is_file() else {}
-        tables = json.loads(table.read_text())
-        for kind in KINDS.values():
-            for name, record in tables.get(kind, {}).items():
-                found.append(Listed(table.parent / name, record, said.get(kind, {}).get(name, {})))
-    return found
+    exports: dict[Path, dict[str, Any]] = {}
+    for file in channel.glob("*/run_exports.json"):
+        exports |= {file.parent / name: said for name, said in in_tables(file.read_bytes()).items()}
+    return [Listed(path, record, exports.get(path, {})) for path, record in records(channel).items()]
 
 
 def link(packages: Iterable[Listed], channel: Path) -> None:
@@ -147,11 +161,11 @@ def validate(channel: Path) -> None:
     for subdir in {*SUBDIRS, *(path.parent.name for path in channel.glob("*/repodata.json"))}:
         repodata = channel / subdir / "repodata.json"
         try:
-            tables = json.loads(repodata.read_text())
+            table = in_tables(repodata.read_bytes())
         except (OSError, ValueError) as error:
             wrong.append(f"{repodata}: {error}")
             continue
-        for name, record in sorted({**tables["packages"], **tables["packages.conda"]}.items()):
+        for name, record in sorted(table.items()):
             path = repodata.parent / name
             if not path.is_file():
                 wrong.append(f"{path}: missing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,8 @@ def lacking(package: Path, channels: Iterable[str | Path]) -> list[str]:
         folder = local_path(channel_url(channel))
         if folder is None:
             return []
-        for table in folder.glob("*/repodata.json"):
-            data = json.loads(table.read_text())
-            for kind in index.KINDS.values():
-                for record in data.get(kind, {}).values():
-                    tables.setdefault(record["name"], []).append(record)
+        for record in index.records(folder).values():
+            tables.setdefault(record["name"], []).append(record)
     record = index.read_record(package)
     constrains = [MatchSpec(spec) for spec in record.get("constrains", ())]
     names = dict.fromkeys(spec.split()[0] for spec in record["depends"] if not spec.startswith("__"))

@@ -84,11 +84,7 @@ def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Publi
 
 def _chosen(channel: Path, names: Sequence[str]) -> list[_Package]:
     """Packages that the index names, each after those of them that it depends on."""
-    found: list[_Package] = []
-    for repodata in sorted(channel.glob("*/repodata.json")):
-        tables = json.loads(repodata.read_text())
-        for name, record in {**tables["packages"], **tables["packages.conda"]}.items():
-            found.append(_Package(repodata.parent / name, record))
+    found = [_Package(path, record) for path, record in index.records(channel).items()]
     known = {package.record["name"] for package in found}
     if unknown := sorted(set(names) - known):
         raise TtCondaError(f"there is no package {', '.join(unknown)} in {channel}", "Build it first: tt-conda build")

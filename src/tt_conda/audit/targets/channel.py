@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tt_conda.channel import environment
+from tt_conda.channel import environment, index
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
 
@@ -67,12 +66,9 @@ def _exactly(record: dict[str, Any]) -> str:
 def _records(channel: Path) -> list[dict[str, Any]]:
     """Name, version, build and file of every package, the newest build first."""
     found = []
-    for table in sorted(channel.glob("*/repodata.json")):
-        data = json.loads(table.read_text())
-        for kind in ("packages", "packages.conda"):
-            for file, record in data.get(kind, {}).items():
-                found.append((record.get("timestamp", 0), {
-                    "name": record["name"], "version": record["version"], "build": record["build"], "file": file,
-                    "subdir": table.parent.name, "depends": record.get("depends", []),
-                }))  # fmt: skip
+    for path, record in index.records(channel).items():
+        found.append((record.get("timestamp", 0), {
+            "name": record["name"], "version": record["version"], "build": record["build"], "file": path.name,
+            "subdir": path.parent.name, "depends": record.get("depends", []),
+        }))  # fmt: skip
     return [record for _, record in sorted(found, key=lambda pair: (-pair[0], pair[1]["file"]))]
