@@ -6,12 +6,15 @@ import http.server
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tt_conda.channel import index
+from tt_conda.channel import index, upload
 from tt_conda.channel.publish import publish
+from tt_conda.channel.upload import SECRETS
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests
 
@@ -273,10 +277,40 @@ def test_killed_at_any_moment(output: Path, store: Any, make: Make) -> None:
 # --- conda servers ---
 
 
+@dataclass
+class CondaServer:
+    """A server that takes every package of which ``folder``, the channel that is read from it, has not the name."""
+
+    folder: Path
+    address: str = ""
+    sent: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    """Method, path, headers, body."""
+    troubles: list[int] = field(default_factory=list)
+    """What uploads are answered instead, one by one; 0: the connection is cut."""
+    index_status: int = 200
+
+    @property
+    def uploads(self) -> list[tuple[str, str, dict[str, str], bytes]]:
+        return [item for item in self.sent if item[0] in ("POST", "PUT")]
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if method == "GET":
+            file = Path(self.folder, *path.split("/")[-2:])
+            if self.index_status != 200 or not file.is_file():
+                return (404 if self.index_status == 200 else self.index_status), b""
+            return 200, file.read_bytes()
+        if self.troubles:
+            return self.troubles.pop(0), b"said by the server of " + SECRET.encode()
+        held = [file.name for file in self.folder.glob("*/*.conda")]
+        return 409 if any(name in path or name.encode() in body[:1000] for name in held) else 201, b"{}"
+
+
 @pytest.fixture
-def conda_server() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], bytes]]]]:
-    """A server that takes everything, and what it was sent: method, path, headers, body."""
-    sent: list[tuple[str, str, dict[str, str], bytes]] = []
+def conda_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CondaServer]:
+    found = CondaServer(tmp_path / "held")
+    monkeypatch.setattr("tt_conda.channel.publish._PAUSES", (0.01, 0.01))
+    for variable in SECRETS.values():
+        monkeypatch.setenv(variable, SECRET)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -288,12 +322,16 @@ def conda_server() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], b
                 self.rfile.readline()
             else:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            sent.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-            code = 403 if "forbidden" in self.path else 201
+            found.sent.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            code, content = found.answer(self.command, self.path, body)
+            if code == 0:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return
             self.send_response(code)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(content)
 
         do_POST = do_PUT = do_GET = do_HEAD = answer
 
@@ -303,40 +341,88 @@ def conda_server() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], b
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", sent
+        found.address = f"http://127.0.0.1:{server.server_address[1]}"
+        yield found
         server.shutdown()
         thread.join()
 
 
 @pytest.mark.parametrize(
-    ("kind", "variable", "header"),
-    [("quetz", "QUETZ_API_KEY", "x-api-key"), ("artifactory", "ARTIFACTORY_TOKEN", "authorization"),
-     ("prefix", "PREFIX_API_KEY", "authorization")],
-)  # fmt: skip
+    ("kind", "header"), [("quetz", "x-api-key"), ("artifactory", "authorization"), ("prefix", "authorization")]
+)
 def test_to_a_conda_server(
-    output: Path, conda_server: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch, kind: str, variable: str,
-    header: str, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    """What rattler sends: each package whole, what it needs first, with the key in a header."""
-    address, sent = conda_server
-    monkeypatch.setenv(variable, SECRET)
-    result = publish(f"{kind}+{address}/channel", output)
+    output: Path, conda_server: CondaServer, kind: str, header: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each package whole, what it needs first, with the key in a header."""
+    result = publish(f"{kind}+{conda_server.address}/channel", output)
     assert sorted(result.published) == ["data-1.0-0.conda", "lib-1.0-0.conda", "tool-1.0-0.conda"]
-    uploads = [item for item in sent if item[0] in ("POST", "PUT")]
+    uploads = conda_server.uploads
     bodies = [(output / subdir / name).read_bytes() for name in result.published for subdir in index.SUBDIRS
               if (output / subdir / name).is_file()]  # fmt: skip
     assert len(uploads) == 3 and all(body in item[3] for item, body in zip(uploads, bodies, strict=True))
-    assert all("channel" in path and SECRET in headers[header] for _, path, headers, _ in uploads)
-    assert all(SECRET not in path for _, path, _, _ in sent)
+    assert all("channel" in path and SECRET in headers[header] for _, path, headers, _ in conda_server.sent)
+    assert all(SECRET not in path for _, path, _, _ in conda_server.sent)
     order: Sequence[str] = result.published
     assert order.index("lib-1.0-0.conda") < order.index("tool-1.0-0.conda")
-    assert SECRET not in "".join(capsys.readouterr())
+    said = "".join(capsys.readouterr())
+    assert "has no noarch/repodata.json yet" in said and SECRET not in said
 
 
-def test_a_conda_server_that_refuses(
-    output: Path, conda_server: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["quetz", "artifactory", "prefix"])
+def test_a_conda_server_keeps_what_is_published(
+    output: Path, conda_server: CondaServer, make: Make, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("QUETZ_API_KEY", SECRET)
-    with pytest.raises(TtCondaError, match=r"does not take data-1\.0-0\.conda") as error:
-        publish(f"quetz+{conda_server[0]}/forbidden", output)
-    assert SECRET not in str(error.value) and "QUETZ_API_KEY" in error.value.way_out
+    """What is there is not sent again, another package of the name is refused before anything is sent."""
+    index.publish([output / "linux-64/lib-1.0-0.conda"], conda_server.folder, keep=True)
+    result = publish(f"{kind}+{conda_server.address}/channel", output)
+    assert result.there == ["lib-1.0-0.conda"] and len(result.published) == len(conda_server.uploads) == 2
+    assert "not known" not in "".join(capsys.readouterr())
+    conda_server.sent.clear()
+    index.publish([make("lib", files={"share/lib": "other"})], conda_server.folder)
+    with pytest.raises(TtCondaError, match=r"other packages of these names:\n  linux-64/lib-1\.0-0\.conda"):
+        publish(f"{kind}+{conda_server.address}/channel", output)
+    assert conda_server.uploads == []
+
+
+@pytest.mark.parametrize("kind", ["quetz", "artifactory", "prefix"])
+def test_a_conda_server_whose_index_is_older_than_what_it_holds(
+    output: Path, conda_server: CondaServer, make: Make, kind: str
+) -> None:
+    """It refuses the name; what it has is fetched and compared."""
+    index.publish([], conda_server.folder)
+    held = conda_server.folder / "linux-64/lib-1.0-0.conda"
+    shutil.copy(output / "linux-64/lib-1.0-0.conda", held)
+    result = publish(f"{kind}+{conda_server.address}/channel", output)
+    assert result.there == ["lib-1.0-0.conda"] and len(result.published) == 2
+    shutil.copy(make("lib", files={"share/lib": "other"}), held)
+    with pytest.raises(TtCondaError, match=r"other packages of these names:\n  linux-64/lib-1\.0-0\.conda"):
+        publish(f"{kind}+{conda_server.address}/channel", output)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("quetz", 403), ("artifactory", 507), ("prefix", 403), ("quetz", 409)])
+def test_a_conda_server_that_refuses(output: Path, conda_server: CondaServer, kind: str, status: int) -> None:
+    conda_server.troubles = [status] * 9
+    with pytest.raises(TtCondaError, match=rf"does not take data-1\.0-0\.conda:\n.*HTTP {status}") as error:
+        publish(f"{kind}+{conda_server.address}/channel", output)
+    assert SECRET not in str(error.value) and "_" in error.value.way_out
+    assert len(conda_server.uploads) == (3 if status > 500 else 1), "what may pass is tried again"
+
+
+def test_a_conda_server_with_troubles_that_pass(output: Path, conda_server: CondaServer) -> None:
+    for kind in ("quetz", "artifactory", "prefix"):
+        conda_server.troubles = [503, 0]
+        assert len(publish(f"{kind}+{conda_server.address}/channel", output).published) == 3
+
+
+@pytest.mark.parametrize("kind", ["quetz", "prefix"])
+def test_an_index_that_may_not_be_read(output: Path, conda_server: CondaServer, kind: str) -> None:
+    conda_server.index_status = 403
+    with pytest.raises(TtCondaError, match=r"/repodata\.json cannot be read: .*403") as error:
+        publish(f"{kind}+{conda_server.address}/channel", output)
+    assert "may read" in error.value.way_out and conda_server.uploads == []
+
+
+def test_where_a_channel_is_read() -> None:
+    assert upload.reading_url("anaconda", "https://api.anaconda.org", "me") == "https://conda.anaconda.org/me"
+    assert upload.reading_url("anaconda", "https://elsewhere", "me") is None
+    assert upload.reading_url("quetz", "https://server", "me") == "https://server/get/me"

@@ -2,8 +2,8 @@
 
 In a folder or store, packages come first and the index last, in one step, so that who reads the channel meanwhile, or
 after this was stopped in the middle, finds every package that the index names. What is published under a name stays:
-another package of the same name, version and build is refused before anything is written. A conda server is not asked
-what it holds: it indexes by itself, and it is its decision what becomes of a name that it has.
+another package of the same name, version and build is refused before anything is written. A conda server indexes by
+itself; its index is read first, for the same. Where it has none that could be read, the server's own decision counts.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ import hashlib
 import json
 import re
 import sys
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rattler import Client
 from rattler.index import S3Credentials, index_s3
+from rattler.package_streaming import download_to_path
 
 from tt_conda import settings
 from tt_conda.channel import index
-from tt_conda.channel.upload import SECRETS
+from tt_conda.channel.upload import AGAIN, SECRETS, headers, reading_url
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests
 from tt_conda.inputs import children
-from tt_conda.progress import Stage, stage
+from tt_conda.progress import Stage, console, stage
 
 _FORMS = "a folder, s3://BUCKET/CHANNEL, or one of " + ", ".join(f"{kind}+https://SERVER/CHANNEL" for kind in SECRETS)
+_PAUSES = (1.0, 4.0, 10.0)
+"""Seconds before another try, where a server has trouble of its own."""
 
 
 @dataclass
@@ -263,17 +269,100 @@ def _to_server(kind: str, url: str, packages: Sequence[_Package], result: Publis
         raise TtCondaError(
             f"the address of {parts.hostname} holds a password", f"Put it into the variable {SECRETS[kind]} instead."
         )
-    for package in packages:  # one by one: the server's index has each as soon as it is there
+    holds = _Held(kind, reading_url(kind, server, channel), f"{kind}+{url}")
+    todo = holds.not_yet(packages)
+    result.there = [package.path.name for package in packages if package not in todo]
+    bar.advance(len(result.there))
+    for package in todo:  # one by one: the server's index has each as soon as it is there
         bar.describe(package.path.name)
-        command = [sys.executable, "-m", "tt_conda.channel.upload", kind, server, channel, str(package.path)]
-        done = children.run(command, env=settings.own_environ())
-        if done.returncode:
-            key = settings.secret(SECRETS[kind])
-            said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-6:])
+        said = _upload(kind, server, channel, package.path)
+        if not said:
+            result.published.append(package.path.name)
+        elif holds.itself(package):  # its index is older, or somebody was faster
+            result.there.append(package.path.name)
+        else:
             raise TtCondaError(
-                f"{kind}+{url} does not take {package.path.name}:\n{said.replace(key, '…') if key else said}",
+                f"{kind}+{url} does not take {package.path.name}:\n{said}",
                 f"Published so far: {', '.join(result.published) or 'nothing'}. The key is taken from"
                 f" {SECRETS[kind]}, else from rattler's own store (`rattler-build auth login`).",
             )
-        result.published.append(package.path.name)
         bar.advance()
+
+
+def _upload(kind: str, server: str, channel: str, package: Path) -> str:
+    """Upload a package, if need be several times; what the server said where it does not take it, without the key."""
+    command = [sys.executable, "-m", "tt_conda.channel.upload", kind, server, channel, str(package)]
+    for pause in (*_PAUSES, None):
+        done = children.run(command, env=settings.own_environ())
+        if done.returncode != AGAIN or pause is None:
+            break
+        time.sleep(pause)
+    if done.returncode == 0:
+        return ""
+    key = settings.secret(SECRETS[kind])
+    said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-6:]) or "  it does not say why"
+    return said.replace(key, "…") if key else said
+
+
+class _Held:
+    """What a conda server holds, as one reads it."""
+
+    def __init__(self, kind: str, home: str | None, destination: str) -> None:
+        self._home, self._destination = home, destination
+        self._client = Client.default_client(headers=headers(kind))  # tries again by itself
+
+    def not_yet(self, packages: Sequence[_Package]) -> list[_Package]:
+        """Those of the packages that the server's index does not name.
+
+        Raises:
+            TtCondaError: it names another one, or cannot be read.
+        """
+        tables = {subdir: self._table(subdir) for subdir in sorted({package.record["subdir"] for package in packages})}
+        found = [(p, tables[p.record["subdir"]].get(p.path.name, {}).get("sha256")) for p in packages]
+        if other := [package.place for package, sha256 in found if sha256 not in (None, package.record["sha256"])]:
+            raise _refused(other, self._destination)
+        return [package for package, sha256 in found if sha256 is None]
+
+    def itself(self, package: _Package) -> bool:
+        """Whether the server has the package itself, indexed or not; TtCondaError where it is another one."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, package.path.name)
+            try:
+                there = self._fetch(package.place, file)
+            except TtCondaError:
+                return False
+            if there and digests(file)[0] != package.record["sha256"]:
+                raise _refused([package.place], self._destination)
+        return there
+
+    def _table(self, subdir: str) -> dict[str, dict[str, Any]]:
+        place = f"{subdir}/repodata.json"
+        with tempfile.TemporaryDirectory() as folder:
+            if self._fetch(place, file := Path(folder, "repodata.json")):
+                try:
+                    return index.in_tables(file.read_bytes())
+                except ValueError as error:
+                    raise TtCondaError(
+                        f"{self._home}/{place} is no index: {error}", "Look at it, and at the address of the channel."
+                    ) from error
+        console.print(
+            f"{self._destination} has no {place} yet that could be read: what it holds there is not known, and"
+            " whether it keeps what it has is its decision.",
+            markup=False,
+        )
+        return {}
+
+    def _fetch(self, place: str, file: Path) -> bool:
+        """Fetch what is below the channel; False: it is not there, or where it would be is not known."""
+        if self._home is None:
+            return False
+        try:
+            asyncio.run(download_to_path(self._client, f"{self._home}/{place}", file))
+        except Exception as error:  # rattler's own classes, one for each cause
+            if "404 Not Found" in str(error):
+                return False
+            raise TtCondaError(
+                f"{self._home}/{place} cannot be read: {error}",
+                "What is there must be known first. Check the address, and that the key may read.",
+            ) from error
+        return True

@@ -2,12 +2,20 @@
 
 rattler-build's upload holds the interpreter until it is done, so the process that listens to ^C must be another one.
 The key is in the environment: what is in arguments, everybody on the machine can read.
+
+Exit codes: 0 done, 1 refused, ``AGAIN`` where another try may help; standard error says why, with HTTP's status.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 from rattler_build import (
     RattlerBuildError,
@@ -18,6 +26,7 @@ from rattler_build import (
 )
 
 from tt_conda import settings
+from tt_conda.files import digests
 
 SECRETS = {
     "prefix": "PREFIX_API_KEY", "quetz": "QUETZ_API_KEY", "artifactory": "ARTIFACTORY_TOKEN",
@@ -25,22 +34,82 @@ SECRETS = {
 }  # fmt: skip
 """Kind of server → the environment variable with its key. Without one, rattler's own store of keys is asked."""
 
+AGAIN = 3
+"""Exit code: the connection was cut, or the server has trouble of its own (5xx) or too much to do (429)."""
+
+_CUT = "error sending request"
+"""How rattler begins to say that the connection was cut."""
+
+
+class UploadError(Exception):
+    """The server did not take a package; says why."""
+
+
+def reading_url(kind: str, server: str, channel: str) -> str | None:
+    """Where a channel is read that is written through ``server``; None: that does not follow.
+
+    Quetz: https://quetz.readthedocs.io; anaconda.org has another host for it; the others read where they write.
+    """
+    if kind == "quetz":
+        return f"{server}/get/{channel}"
+    if kind == "anaconda":
+        return f"https://conda.anaconda.org/{channel}" if server == "https://api.anaconda.org" else None
+    return f"{server}/{channel}"
+
+
+def headers(kind: str) -> dict[str, str]:
+    """What tells the server the key, where there is one; anaconda.org has it in the address, where it could be seen."""
+    key = settings.secret(SECRETS[kind])
+    if not key or kind == "anaconda":
+        return {}
+    return {"X-Api-Key": key} if kind == "quetz" else {"Authorization": f"Bearer {key}"}
+
 
 def upload(kind: str, server: str, channel: str, file: str) -> None:
-    """Upload a package; RattlerBuildError where the server does not take it."""
+    """Upload a package; never in the place of another one, as far as the server looks.
+
+    Raises:
+        UploadError, RattlerBuildError: it does not take it.
+    """
     key = settings.secret(SECRETS[kind])
+    if key and kind in ("quetz", "artifactory"):
+        _send(kind, server, channel, Path(file))
+        return
     calls: Mapping[str, Callable[[], None]] = {
-        "prefix": lambda: upload_package_to_prefix([file], server, channel, api_key=key, skip_existing=True),
-        "quetz": lambda: upload_package_to_quetz([file], server, channel, api_key=key),
-        "artifactory": lambda: upload_package_to_artifactory([file], server, channel, token=key),
+        "prefix": lambda: upload_package_to_prefix([file], server, channel, api_key=key),
+        "quetz": lambda: upload_package_to_quetz([file], server, channel),
+        "artifactory": lambda: upload_package_to_artifactory([file], server, channel),
         "anaconda": lambda: upload_package_to_anaconda([file], channel, api_key=key, url=server),
     }
     calls[kind]()
 
 
+def _send(kind: str, server: str, channel: str, file: Path) -> None:
+    """What rattler sends to these; it says of an answer that it is an error, and not which one."""
+    name = quote(file.name)
+    if kind == "quetz":
+        method, url = "POST", f"{server}/api/channels/{channel}/upload/{name}?force=false&sha256={digests(file)[0]}"
+    else:
+        method, url = "PUT", f"{server}/{channel}/{file.parent.name}/{name}"
+    about = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
+    with file.open("rb") as body:
+        try:
+            with urlopen(Request(url, body, {**headers(kind), **about}, method=method), timeout=300):
+                return
+        except HTTPError as error:
+            answer = error.read(500).decode(errors="replace").strip()
+            raise UploadError(f"HTTP {error.code} {error.reason}: {answer}".rstrip(": ")) from error
+        except (OSError, HTTPException) as error:
+            raise UploadError(f"{_CUT}: {error}") from error
+
+
+def _may_pass(said: str) -> bool:
+    return "after retries" not in said and (_CUT in said or bool(re.search(r"HTTP (5\d\d|429)\b", said)))
+
+
 if __name__ == "__main__":
     try:
         upload(*sys.argv[1:])
-    except RattlerBuildError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+    except (UploadError, RattlerBuildError) as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(AGAIN if _may_pass(str(failure)) else 1)
