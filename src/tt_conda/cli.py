@@ -268,7 +268,7 @@ def lock(
 
     channels = _channels(channel)
     if specs:
-        file = output or Path("tt-conda.lock")
+        file = output or Path(lockfile.WORKSPACE)
         records = environment.solve(specs, channels)
         lockfile.write_lock(file, records, specs, channels)
         typer.echo(f"{file}: {len(records)} packages")

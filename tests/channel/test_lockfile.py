@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -102,6 +103,17 @@ def test_where_it_cannot_be_written(lock: Path, channel: Path) -> None:
         with pytest.raises(TtCondaError, match=f"{path} cannot be written") as error:
             lockfile.write_lock(path, records, ["tool"], [channel])
         assert error.value.way_out
+
+
+def test_what_is_no_file_stays(lock: Path, channel: Path, tmp_path: Path) -> None:
+    records = lockfile.read_lock(lock)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for name in ("fifo", "link", "channel"):
+        with pytest.raises(TtCondaError, match=f"{name} cannot be written: it is no file") as error:
+            lockfile.write_lock(tmp_path / name, records, ["tool"], [channel])
+        assert error.value.way_out
+    assert (tmp_path / "fifo").is_fifo() and (tmp_path / "link").is_symlink()
 
 
 @pytest.mark.parametrize(

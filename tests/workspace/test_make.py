@@ -251,6 +251,21 @@ def test_locking_from_the_command_line(run: Run, manifest: Path) -> None:
     assert done.returncode == 0
 
 
+def test_packages_do_not_take_the_place_of_a_workspace_s_environments(run: Run, manifest: Path) -> None:
+    run("lock", "-e", "default", "-e", "old")
+    file = manifest.parent / "tt-conda.lock"
+    before = file.read_bytes()
+    for words in ((), ("-o", "tt-conda.lock"), ("-o", file)):
+        done = run("lock", "lib", *words)
+        assert done.returncode == 2 and "--output" in done.stderr and "pixi.toml" in done.stderr
+    assert file.read_bytes() == before
+    assert run("lock", "lib", "-o", "lib.lock").returncode == 0
+    file.write_bytes(before[: len(before) // 2])
+    done = run("shell", "old", "--locked", "--", "true")
+    assert done.returncode == 2 and "tt-conda lock" in done.stderr and "SPEC" not in done.stderr, done.stderr
+    assert "--output" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -36,6 +36,9 @@ _UPWARDS = 3
 DEFAULT = "default"
 """The environment that a lock file has where no other is named."""
 
+WORKSPACE = "tt-conda.lock"
+"""Name of a workspace's lock file, beside its ``pixi.toml``."""
+
 
 @dataclass(frozen=True)
 class Locked:
@@ -49,14 +52,24 @@ class Locked:
 def write_lock(
     path: Path, records: Sequence[RepoDataRecord], specs: Sequence[str], channels: Sequence[str | Path]
 ) -> None:
-    """Write ``path`` for one environment; see :func:`write_locks`."""
+    """Write ``path`` for one environment; see :func:`write_locks`.
+
+    Raises:
+        TtCondaError: it is a workspace's, which has environments of its own, or cannot be written.
+    """
+    if of_workspace(path):
+        raise TtCondaError(
+            f"{path} is for the environments of the pixi.toml beside it.",
+            "Name another file with --output; or name the packages in pixi.toml, and call `tt-conda lock` alone.",
+        )
     write_locks(path, {DEFAULT: Locked(records, specs)}, channels)
 
 
 def write_locks(path: Path, environments: Mapping[str, Locked], channels: Sequence[str | Path]) -> None:
     """Write ``path``: every record with its location, sha256, md5 and size (bytes), for this platform.
 
-    What they are for is kept in comments. Raises TtCondaError for a record without sha256.
+    What they are for is kept in comments. Raises TtCondaError for a record without sha256, and where ``path`` is there
+    and no file: what it holds depends on where it lies, so it is no stream.
     """
     records = [record for locked in environments.values() for record in locked.records]
     if bare := [record.file_name for record in records if not record.sha256]:
@@ -70,6 +83,8 @@ def write_locks(path: Path, environments: Mapping[str, Locked], channels: Sequen
             lock.add_conda_package(name, platform, record)
         head += f"# {name}:\n" + "".join(f"#   {spec}\n" for spec in locked.specs)
     path = path.absolute()
+    if path.exists() and not path.is_file():
+        raise TtCondaError(f"{path} cannot be written: it is no file.", "Choose another place.")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +143,12 @@ def names(path: Path) -> list[str]:
     return sorted(name for name, _ in _read(path.absolute()).environments())
 
 
+def of_workspace(path: Path) -> bool:
+    """Whether a file is, or would be, the lock file of a workspace."""
+    path = path.resolve()
+    return path.name == WORKSPACE and path.with_name("pixi.toml").is_file()
+
+
 def _read(path: Path) -> LockFile:
     if not path.is_file():
         raise TtCondaError(f"There is no lock file {path}.", _again(path))
@@ -137,8 +158,10 @@ def _read(path: Path) -> LockFile:
         raise TtCondaError(f"{path} is not a lock file: {error}", _again(path)) from error
 
 
-def _again(path: Path) -> str:
-    return f"Write it again: tt-conda lock SPEC… --output {path}"
+def _again(path: Path, specs: str = "SPEC…") -> str:
+    if of_workspace(path):
+        return f"Write it again, in {path.absolute().parent}: tt-conda lock"
+    return f"Write it again: tt-conda lock {specs} --output {path}"
 
 
 def install_frozen(
@@ -154,7 +177,7 @@ def install_frozen(
     run on (``__glibc`` and its like), a spec of ``specs`` that the lock does not satisfy.
     """
     records = read_lock(path, channels, environment)
-    again = f"tt-conda lock {' '.join(map(repr, specs))} --output {path}"
+    again = _again(path, " ".join(map(repr, specs)))
     for spec in specs:
         if not any(MatchSpec(spec).matches(record) for record in records):
             raise TtCondaError(f"{path} does not hold {spec!r}.", again)

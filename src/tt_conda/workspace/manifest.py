@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from rattler import MatchSpec, Subdir
 from rattler.exceptions import InvalidMatchSpecError
 
+from tt_conda.channel import lockfile
 from tt_conda.errors import TtCondaError
 
 if sys.version_info >= (3, 11):
@@ -162,7 +163,7 @@ class Environment:
     @property
     def lock(self) -> Path:
         """The lock file of the workspace."""
-        return self.manifest.parent / "tt-conda.lock"
+        return self.manifest.parent / lockfile.WORKSPACE
 
 
 @dataclass(frozen=True)
