@@ -220,6 +220,28 @@ def test_a_store_that_refuses(output: Path, store: Any, monkeypatch: pytest.Monk
     assert "AWS_ACCESS_KEY_ID" in error.value.way_out
 
 
+def test_a_store_whose_index_is_none(output: Path, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def writes_nonsense(*args: Any, **more: Any) -> None:
+        for subdir in index.SUBDIRS:
+            store.put_object(Bucket="bucket", Key=f"channel/{subdir}/repodata.json", Body=b"{")
+
+    monkeypatch.setattr("tt_conda.channel.publish.index_s3", writes_nonsense)
+    with pytest.raises(TtCondaError, match=r"/repodata\.json is no index") as error:
+        publish("s3://bucket/channel", output)
+    assert "What was uploaded stays" in error.value.way_out
+
+
+def test_a_store_that_one_may_not_look_into(
+    output: Path, store: Any, conda_server: CondaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the right to list, Amazon's says 403 of what is not there."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", conda_server.address)
+    conda_server.troubles = [403] * 9
+    with pytest.raises(TtCondaError, match="403") as error:
+        publish("s3://bucket/channel", output)
+    assert error.value.way_out.startswith("Nothing was uploaded") and "s3:ListBucket" in error.value.way_out
+
+
 def test_a_reader_sees_only_what_is_whole(output: Path, store: Any, make: Make) -> None:
     """While packages are published in rounds: every index that is read is whole, and so is every package it names."""
     seen: list[int] = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import sys
 import tempfile
@@ -201,14 +200,19 @@ def _to_s3(destination: str, packages: Sequence[_Package], result: Published, ba
             raise _IndexError(f"the index cannot be written: {error}") from error
         store.check(packages, destination)
     except (Boto3Error, BotoCoreError, ClientError, _IndexError) as error:
-        raise TtCondaError(
-            f"{destination}: {error}",
-            "What was uploaded stays and is in no index yet; the same command goes on from there.",
-        ) from error
+        way_out = "What was uploaded stays" if result.published else "Nothing was uploaded"
+        way_out += "; the same command goes on from there."
+        if re.search(r"\b403\b|AccessDenied|PermissionDenied", str(error)):
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            way_out += (
+                "\nThe key needs the rights to write, to read and to list (s3:PutObject, s3:GetObject, s3:ListBucket):"
+                " without the last, S3 says 403 of what is not there."
+            )
+        raise TtCondaError(f"{destination}: {error}", way_out) from error
 
 
 class _IndexError(Exception):
-    """The packages are there, the index is the old one."""
+    """The packages are there, the index is the old one or none."""
 
 
 class _Store:
@@ -245,8 +249,10 @@ class _Store:
         tables: dict[str, dict[str, Any]] = {}
         for subdir in {package.record["subdir"] for package in packages}:
             body = self._client.get_object(Bucket=self._bucket, Key=f"{self._home}/{subdir}/repodata.json")["Body"]
-            data = json.loads(body.read())
-            tables[subdir] = {**data.get("packages", {}), **data.get("packages.conda", {})}
+            try:
+                tables[subdir] = index.in_tables(body.read())
+            except ValueError as error:
+                raise _IndexError(f"{subdir}/repodata.json is no index: {error}") from error
         for package in packages:
             found = tables[package.record["subdir"]].get(package.path.name, {}).get("sha256")
             if found != package.record["sha256"]:
