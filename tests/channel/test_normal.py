@@ -242,14 +242,25 @@ def test_verify_takes_the_packages_that_it_was_built_with(
 
 
 def test_verify_fetches_from_the_channel_that_it_was_built_with(
-    project: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, others: Path, tmp_path: Path, make: Make
 ) -> None:
-    with _served(others) as url:
+    """Each once, but for tt-conda, of which no hash is kept: that is fetched as it is now."""
+    index.publish([make("tt-conda")], others)
+    recipe = project / "recipes/sample/recipe.yaml"
+    recipe.write_text(RECIPE.replace("[one, two, three]", "[one, two, three, tt-conda]"))
+    asked: list[str] = []
+    with _served(others, asked) as url:
         package = _built(project, url)
         assert info(package, "recipe/rendered_recipe.yaml")["build_configuration"]["channels"] == ["file:///local", url]
-        (verdict,) = verify([package], [project / "output"], project=project, keep=tmp_path / "kept")
-    assert verdict.same and not verdict.missing, verdict.differences
+        asked.clear()
+        verdicts = verify([package, package], [project / "output"], project=project, keep=tmp_path / "kept")
+    for verdict in verdicts:
+        assert verdict.same and not verdict.missing, verdict.differences
     assert digests(tmp_path / "kept/linux-64/sample-1.0-0.conda") == digests(package)
+    names = [Path(path).name for path in asked]
+    assert sorted(names) == [
+        "one-1.0-0.conda", "three-1.0-0.conda", "tt-conda-1.0-0.conda", "tt-conda-1.0-0.conda", "two-1.0-0.conda",
+    ]  # fmt: skip
 
 
 def test_verify_says_what_differs(package: Path, project: Path, others: Path) -> None:
@@ -353,10 +364,14 @@ def test_the_same_contents_packed_otherwise(package: Path, tmp_path: Path) -> No
 
 
 @contextmanager
-def _served(folder: Path) -> Iterator[str]:
+def _served(folder: Path, asked: list[str]) -> Iterator[str]:
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args, directory=str(folder))
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

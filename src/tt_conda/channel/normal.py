@@ -253,6 +253,8 @@ class _Normaliser:
         sha256 = str(record.get("sha256"))
         url, home = self._origins.urls.get(sha256), self._origins.homes.get(sha256)
         new = {**record, **({"url": url} if url else {}), **({"channel": home} if home else {})}
+        if not new.get("run_exports"):  # of a package that has none, a server's index says so, and a folder's nothing
+            new.pop("run_exports", None)
         return {k: v for k, v in new.items() if k not in _HASHES} if record["name"] in self._unhashed else new
 
     def _channels(self, channels: Iterable[str], end: str = "") -> list[str]:

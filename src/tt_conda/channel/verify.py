@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from rattler import Client
 from rattler.package_streaming import download_to_path
@@ -28,8 +30,11 @@ from tt_conda.channel.normal import LOCAL, RENDERED, Origins, load_rendered
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.variants import Output, narrow, render
 from tt_conda.errors import TtCondaError
-from tt_conda.files import digests
+from tt_conda.files import digests, naming_full_disk
+from tt_conda.inputs.store import Store
 from tt_conda.progress import Stage, stage
+
+_FETCHING = threading.Lock()
 
 
 @dataclass
@@ -185,7 +190,8 @@ def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: 
     """A channel that holds the packages that are wanted, and nothing else.
 
     Returns:
-        Its URL, and what is nowhere by that hash: packages of that name take its place.
+        Its URL, and what is nowhere by that hash: packages of that name take its place. A record of what was fetched
+        and had no sha256 has one then: what is built is told by it where that comes from.
     """
     by_hash = {offer.record["sha256"]: offer for offer in offers}
     taken: dict[Path, Listed] = {}
@@ -195,7 +201,8 @@ def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: 
         if sha256 in by_hash:
             found = [by_hash[sha256]]
         elif not url.startswith(LOCAL):
-            fetched.append(_fetch(url, str(sha256), folder / "fetched"))
+            fetched.append(_fetch(url, sha256, folder / "fetched"))
+            record["sha256"] = sha256 or digests(fetched[-1])[0]
             continue
         else:
             found = [offer for offer in offers if offer.record["name"] == record["name"]]
@@ -205,18 +212,43 @@ def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: 
     channel = folder / "channel"
     link(taken.values(), channel)
     if fetched:
-        index.publish(fetched, channel)
+        index.publish(fetched, channel, keep=True)
     return channel_url(channel), missing
 
 
-def _fetch(url: str, sha256: str, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / url.rsplit("/", 1)[1]
-    if not path.is_file():
-        try:
-            asyncio.run(download_to_path(Client(), url, path))
-        except Exception as error:  # rattler's own classes, one for each cause
-            raise TtCondaError(f"{url} cannot be fetched: {error}", "Check the network and try again.") from error
-    if (found := digests(path)[0]) != sha256:
-        raise TtCondaError(f"{url}: sha256 {found} instead of {sha256}", "The channel holds another package by now.")
+def _fetch(url: str, sha256: str | None, folder: Path) -> Path:
+    """A package of another channel, from the store of inputs where it is there.
+
+    Args:
+        url: of the file.
+        sha256: what it must have; None: whatever is there now, as of the package that carves.
+        folder: for what has no sha256 to be kept under.
+
+    Raises:
+        TtCondaError: it cannot be fetched, or is another one.
+    """
+    name, store = unquote(url.rsplit("/", 1)[1]), Store.default()
+    with _FETCHING:  # what several packages were built with is fetched once
+        if sha256 is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            return _download(url, folder / name)
+        if kept := store.get(sha256, name):
+            return kept
+        with store.scratch() as scratch:
+            path = _download(url, scratch / name)
+            if (found := digests(path)[0]) != sha256:
+                raise TtCondaError(
+                    f"{url}: sha256 {found} instead of {sha256}", "The channel holds another package by now."
+                )
+            return store.put(path, sha256)
+
+
+def _download(url: str, path: Path) -> Path:
+    try:
+        with naming_full_disk(path.parent):
+            asyncio.run(download_to_path(Client.default_client(), url, path))
+    except TtCondaError:
+        raise
+    except Exception as error:  # rattler's own classes, one for each cause
+        raise TtCondaError(f"{url} cannot be fetched: {error}", "Check the network and try again.") from error
     return path
