@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +27,7 @@ from tt_conda.channel import archive, index
 from tt_conda.channel.archive import FILES, INFO
 from tt_conda.channel.build import Built, build
 from tt_conda.channel.compare import Difference, differences
-from tt_conda.channel.normal import RENDERED, dump_rendered, load_rendered
+from tt_conda.channel.normal import RENDERED, dump_rendered, load_rendered, normalise
 from tt_conda.channel.verify import named, verify
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests
@@ -307,6 +311,32 @@ def test_names_of_packages(package: Path, first: Path, monkeypatch: pytest.Monke
     assert named([str(package)]) == [package]
     with pytest.raises(TtCondaError, match="there is no package nothing"):
         named(["nothing"])
+
+
+@pytest.mark.parametrize("when", [1, 3], ids=["reading", "writing"])
+def test_a_full_disk_of_temporary_files_is_named(
+    package: Path, tmp_path: Path, when: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is full from the ``when``-th temporary file on: two are for reading, the third for writing."""
+    (tmp_path / "temporary").mkdir()
+    target = Path(shutil.copy(package, tmp_path))
+    before, opened = target.read_bytes(), []
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def temporary() -> io.BytesIO:
+        opened.append(1)
+        return Full() if len(opened) == when else io.BytesIO()
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+    free = {tmp_path / "temporary": 0}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free.get(folder, 10**9)))
+    with pytest.raises(TtCondaError, match=f"The disk is full: {tmp_path}/temporary has 0.0 MB left"):
+        normalise(target, tmp_path, 1)
+    assert target.read_bytes() == before and not list(tmp_path.glob("*.partial"))
 
 
 # --- what differs ---

@@ -21,6 +21,7 @@ from typing import IO
 import zstandard
 
 from tt_conda.errors import TtCondaError
+from tt_conda.files import naming_full_disk
 
 INFO, FILES = "info", "pkg"
 """The two parts of a package."""
@@ -64,7 +65,7 @@ def opened(package: Path, kinds: Iterable[str] = (INFO, FILES)) -> Iterator[dict
     """Open parts of a package; unpacked, they are in temporary files.
 
     Raises:
-        TtCondaError: it is no ``.conda`` file, or a damaged one.
+        TtCondaError: it is no ``.conda`` file, or a damaged one, or there is no room for temporary files.
     """
     with ExitStack() as stack:
         parts: dict[str, Part] = {}
@@ -72,7 +73,8 @@ def opened(package: Path, kinds: Iterable[str] = (INFO, FILES)) -> Iterator[dict
             archive = stack.enter_context(zipfile.ZipFile(package))
             for kind in kinds:
                 raw = stack.enter_context(tempfile.TemporaryFile())
-                with archive.open(f"{kind}-{package.stem}.tar.zst") as compressed:
+                scratch = Path(tempfile.gettempdir())
+                with archive.open(f"{kind}-{package.stem}.tar.zst") as compressed, naming_full_disk(scratch):
                     zstandard.ZstdDecompressor().copy_stream(compressed, raw)
                 raw.seek(0)
                 tar = stack.enter_context(tarfile.open(fileobj=raw))
@@ -92,11 +94,20 @@ def write(package: Path, parts: Mapping[str, Iterable[Entry]], date: int, level:
         parts: entries by part, in the order in which they are written.
         date: seconds since 1970 that every entry carries; a zip has none before 1980.
         level: of Zstandard's compression, 1 to 22.
+
+    Raises:
+        TtCondaError: the disk is full, or that of temporary files.
     """
+    folders = package.parent, Path(tempfile.gettempdir())
     partial = package.with_name(f".{package.name}.partial")
     when = datetime.fromtimestamp(max(date, 315532800), timezone.utc).timetuple()[:6]
     try:
-        with zipfile.ZipFile(partial, "w") as archive, tempfile.TemporaryFile() as scratch:
+        with (
+            naming_full_disk(package.parent),  # the end of the zip
+            zipfile.ZipFile(partial, "w") as archive,
+            tempfile.TemporaryFile() as scratch,
+            naming_full_disk(*folders),  # while both files are there: then the fullest is the one
+        ):
             archive.writestr(_member("metadata.json", when), '{"conda_pkg_format_version":2}')
             for kind in (FILES, INFO):
                 scratch.seek(0)

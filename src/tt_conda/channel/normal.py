@@ -37,7 +37,6 @@ import yaml
 
 from tt_conda.channel import archive
 from tt_conda.channel.archive import FILES, INFO, Entry, Part
-from tt_conda.files import naming_full_disk
 
 FORMAT = 1
 """Raise it when the normal form changes: packages are built again then."""
@@ -79,7 +78,7 @@ def normalise(
     Raises:
         TtCondaError: the package cannot be read, or the disk is full.
     """
-    with naming_full_disk(package.parent), archive.opened(package) as parts:
+    with archive.opened(package) as parts:
         made = _Normaliser(parts[INFO], parts[FILES], recipe, frozenset(unhashed), origins or Origins())
         archive.write(package, {FILES: made.files(), INFO: made.info()}, made.date or 0, level)
 
