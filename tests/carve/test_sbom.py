@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from handmade import make_wheel
 from published import RULES, TTNN_065, carved, published
 from tt_conda.carve import carve, load_rules
 from tt_conda.elf import read
@@ -73,6 +76,21 @@ def test_it_says_what_was_dropped_and_what_is_ours(bom: dict[str, Any]) -> None:
 def test_the_same_carving_gives_the_same_document(bom: dict[str, Any], tmp_path: Path) -> None:
     carve([published(TTNN_065)], tmp_path / "again", load_rules([RULES]), only=["lib/*", "bin/*"], sbom="sample")
     assert json.loads((tmp_path / "again/share/sbom/sample.cdx.json").read_text()) == bom
+
+
+@pytest.mark.parametrize(("dated", "said"), [(False, "1980-01-01"), (True, "2024-05-06")])
+def test_a_wheel_whose_members_have_no_dates(tmp_path: Path, dated: bool, said: str) -> None:
+    wheel = make_wheel(tmp_path, {"pkg/data": b"x"})
+    content = bytearray(wheel.read_bytes())
+    day = (2024 - 1980) << 9 | 5 << 5 | 6  # as a zip writes it
+    for mark, at in ((b"PK\3\4", 12), (b"PK\1\2", 14)):  # where each local header, and each central one, has it
+        places = [found.start() for found in re.finditer(re.escape(mark), content)]
+        for number, place in enumerate(places):
+            content[place + at : place + at + 2] = struct.pack("<H", day if dated and number == 0 else 0)
+    wheel.write_bytes(content)
+    carve([wheel], tmp_path / "prefix", load_rules([]), sbom="sample")
+    document = json.loads((tmp_path / "prefix/share/sbom/sample.cdx.json").read_text())
+    assert document["metadata"]["timestamp"].startswith(f"{said}T")
 
 
 def test_without_being_asked_there_is_none() -> None:

@@ -117,5 +117,12 @@ def _hashes(path: Path) -> list[dict[str, str]]:
 
 
 def _date(wheel: Wheel) -> str:
-    newest = max(info.date_time for info in wheel.members.values())
-    return datetime(*newest, tzinfo=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return max(_moment(info.date_time) for info in wheel.members.values()).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(fields: tuple[int, int, int, int, int, int]) -> datetime:
+    """Of a zip's member; some tools write zeros for the month and the day, which then is zip's first day."""
+    try:
+        return datetime(*fields, tzinfo=timezone.utc)
+    except ValueError:
+        return datetime(1980, 1, 1, tzinfo=timezone.utc)
