@@ -6,9 +6,9 @@ packages of its own, with the options of ``tt-conda build`` for it.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tt_conda.channel.variants import narrow, render
 PROJECT = Path(__file__).parents[1]
 AXES = ("cxx_stdlib", "python")
 """What the runs of an origin are split by; what is left takes part in each."""
+ORIGINS = ("wheel", "source")
 
 
 def entries(origins: Sequence[str], project: Path = PROJECT) -> list[dict[str, str]]:
@@ -35,4 +36,6 @@ def entries(origins: Sequence[str], project: Path = PROJECT) -> list[dict[str, s
 
 
 if __name__ == "__main__":
-    print("matrix=" + json.dumps({"include": entries(sys.argv[1:])}))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("origin", nargs="+", choices=ORIGINS, help=f"one of {', '.join(ORIGINS)}")
+    print("matrix=" + json.dumps({"include": entries(parser.parse_args().origin)}))

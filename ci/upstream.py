@@ -55,7 +55,11 @@ class Newer:
 
 
 def ask_pip(name: str, python: str) -> list[str]:
-    """The versions that pip finds wheels of, for linux-64; pre-releases too."""
+    """The versions that pip finds wheels of, for linux-64; pre-releases too.
+
+    Raises:
+        TtCondaError: pip fails, or does not say them.
+    """
     with tempfile.TemporaryDirectory() as folder:
         target = target_arguments(python)
         target.remove("--no-deps")
@@ -63,7 +67,13 @@ def ask_pip(name: str, python: str) -> list[str]:
         at = command.index("--progress-bar")  # not of this command
         del command[at : at + 2]
         said = run_pip(command, f"the versions of {name}", Path(folder))
-    found: list[str] = json.loads(said[said.index("{") : said.rindex("}") + 1])["versions"]
+    try:
+        found: list[str] = json.loads(said[said.index("{") : said.rindex("}") + 1])["versions"]
+    except (ValueError, KeyError) as error:
+        raise TtCondaError(
+            f"pip does not say the versions of {name}, but: {said.strip()[:300]!r}",
+            f"Update it: {sys.executable} -m pip install -U pip",
+        ) from error
     return found
 
 

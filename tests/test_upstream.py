@@ -107,6 +107,15 @@ def test_an_index_that_cannot_be_asked(upstream: ModuleType, project: Path, caps
     assert "Check the network" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("said", ["", "hello", "} {", '{"name": "ttnn"}', "{1}"])
+def test_a_pip_that_does_not_say_it(
+    upstream: ModuleType, project: Path, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(upstream, "run_pip", lambda command, what, folder: said)
+    assert upstream.main([], project) == 2
+    assert "pip does not say the versions of" in capsys.readouterr().err
+
+
 def test_the_index_itself(upstream: ModuleType, project: Path, tmp_path: Path) -> None:
     """It has what is pinned."""
     assert "0.81.1" in upstream.ask_pip("ttnn", "3.12") and "0.2.0" in upstream.ask_pip("torch-ttnn-shutov", "3.10")
@@ -152,7 +161,17 @@ def test_a_pull_request_is_opened_and_then_renewed(project: Path, tmp_path: Path
     )
     assert "0.82.0" in run("git", "--git-dir", origin, "show", "upstream-bump:variants.yaml")
     (tmp_path / "open").write_text("7\n")
-    run("git", "checkout", "-q", "main")
-    variants.write_text(variants.read_text().replace("0.81.1", "0.83.0"))
-    run("ci/open-bump", summary)
-    assert said.read_text().splitlines()[-1].startswith("pr edit upstream-bump ")
+    pushed = []
+    for day, version in enumerate(("0.83.0", "0.83.0", "0.84.0")):
+        environ["GIT_COMMITTER_DATE"] = f"2030-01-0{day + 1}T00:00:00Z"
+        run("git", "checkout", "-q", "main")
+        variants.write_text(variants.read_text().replace("0.81.1", version))
+        run("ci/open-bump", summary)
+        assert said.read_text().splitlines()[-1].startswith("pr edit upstream-bump ")
+        pushed.append(run("git", "--git-dir", origin, "rev-parse", "upstream-bump"))
+    assert pushed[0] == pushed[1] != pushed[2], "what is there already is not pushed again"
+
+
+def test_a_pull_request_needs_a_text() -> None:
+    done = subprocess.run([PROJECT / "ci/open-bump"], text=True, capture_output=True)
+    assert done.returncode != 0 and "ci/open-bump SUMMARY.md" in done.stderr

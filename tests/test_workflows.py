@@ -125,6 +125,14 @@ def _options() -> list[str]:
     return [entry["options"] for entry in json.loads(text)["include"]]
 
 
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["nonsense"], 2), (["--help"], 0)])
+def test_what_the_matrix_is_asked_for(words: list[str], code: int) -> None:
+    """An empty matrix would build nothing, and be green."""
+    done = subprocess.run(["python", PROJECT / "ci/matrix.py", *words], text=True, capture_output=True)
+    assert done.returncode == code and "matrix={" not in done.stdout and "Traceback" not in done.stderr
+    assert "wheel" in done.stdout + done.stderr
+
+
 def test_the_matrix_is_the_variants_that_have_packages() -> None:
     options = _options()
     wheel = [f"--origin wheel --cxx-stdlib libstdcxx --python {python}" for python in ("3.10", "3.12")]
