@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from tt_conda.cli import app
+from tt_conda.inputs.store import Store
 
 PROJECT = Path(__file__).parents[1]
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yml"))
@@ -142,10 +143,15 @@ def test_the_matrix_is_the_variants_that_have_packages() -> None:
     }
 
 
-def test_what_is_cached_is_named_by_what_is_pinned() -> None:
-    for _, step in steps():
-        if step.get("uses", "").startswith("actions/cache@"):
-            assert list(PROJECT.glob("recipes/*/*.lock")) and "recipes/*/*.lock" in step["with"]["key"]
+def test_what_is_cached_is_the_store_named_by_what_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TT_CONDA_CACHE", str(tmp_path))
+    store = f"${{{{ env.TT_CONDA_CACHE }}}}/{Store.default().folder.relative_to(tmp_path)}"
+    caches = [step["with"] for _, step in steps() if step.get("uses", "").startswith("actions/cache@")]
+    assert caches and list(PROJECT.glob("recipes/*/*.lock"))
+    for given in caches:
+        assert given["path"] == store and "recipes/*/*.lock" in given["key"]
+    for path in WORKFLOWS:
+        assert "TT_CONDA_CACHE" in load(path)["env"], path
 
 
 def test_hidden_folders_are_uploaded_where_they_are_named() -> None:
