@@ -19,7 +19,6 @@ from rattler.package.build_string import BuildString
 from rattler_build import VariantConfig
 
 from script import loaded
-from tt_conda import settings
 from tt_conda.channel import environment, index
 from tt_conda.channel.variants import Output, render
 from tt_conda.workspace import manifest as manifests
@@ -158,6 +157,8 @@ def test_it_says_what_pyproject_says() -> None:
         name = CONDA_NAMES.get(wanted.name, wanted.name)
         assert name in pixi, name
         assert SpecifierSet("" if pixi[name] == "*" else pixi[name]) == wanted.specifier, name
+    (s3,) = project["optional-dependencies"]["s3"]
+    assert {s3} == {f"{name}{version}" for name, version in MANIFEST["feature"]["build"]["pypi-dependencies"].items()}
     assert pixi["python"] == project["requires-python"]
     assert {"bench", "dev", "s3"} == set(project["optional-dependencies"])
 
@@ -240,5 +241,7 @@ def test_a_recipe_is_a_pixi_package(folder: Path, outputs: list[Output], makers:
         assert (folder / path["path"]).resolve() == makers[name]
 
 
-def test_no_channel_is_needed_to_read_it() -> None:
-    assert not settings.channels() or MANIFEST["workspace"]["channels"] == ["conda-forge"]
+def test_tasks_take_what_is_not_built_from_its_channels() -> None:
+    """tt-conda reads them from a variable; without it, it would assemble the embedded channel under pixi, too."""
+    channels = MANIFEST["workspace"]["channels"]
+    assert channels == MANIFEST["activation"]["env"]["TT_CONDA_CHANNELS"].split(",") == ["conda-forge"]
