@@ -266,16 +266,17 @@ def lock(
     from tt_conda.workspace import make
     from tt_conda.workspace import manifest as manifests
 
-    channels = _channels(channel)
     if specs:
         file = output or Path(lockfile.WORKSPACE)
+        lockfile.check_place(file)  # before solving takes its time
+        channels = _channels(channel)
         records = environment.solve(specs, channels)
         lockfile.write_lock(file, records, specs, channels)
         typer.echo(f"{file}: {len(records)} packages")
         return
     workspace = manifests.read(manifest or settings.workspace_file())
     file = output or workspace.environment(workspace.names[0]).lock
-    for name, records in make.lock(workspace, environments or [], channels, file).items():
+    for name, records in make.lock(workspace, environments or [], _channels(channel), file).items():
         typer.echo(f"{file}: {name}: {len(records)} packages")
 
 

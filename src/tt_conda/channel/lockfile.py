@@ -52,16 +52,8 @@ class Locked:
 def write_lock(
     path: Path, records: Sequence[RepoDataRecord], specs: Sequence[str], channels: Sequence[str | Path]
 ) -> None:
-    """Write ``path`` for one environment; see :func:`write_locks`.
-
-    Raises:
-        TtCondaError: it is a workspace's, which has environments of its own, or cannot be written.
-    """
-    if of_workspace(path):
-        raise TtCondaError(
-            f"{path} is for the environments of the pixi.toml beside it.",
-            "Name another file with --output; or name the packages in pixi.toml, and call `tt-conda lock` alone.",
-        )
+    """Write ``path`` for one environment; see :func:`write_locks` and :func:`check_place`."""
+    check_place(path)
     write_locks(path, {DEFAULT: Locked(records, specs)}, channels)
 
 
@@ -143,8 +135,16 @@ def names(path: Path) -> list[str]:
     return sorted(name for name, _ in _read(path.absolute()).environments())
 
 
-def of_workspace(path: Path) -> bool:
-    """Whether a file is, or would be, the lock file of a workspace."""
+def check_place(path: Path) -> None:
+    """Raise TtCondaError where ``path`` is, or would be, a workspace's, which has environments of its own."""
+    if _of_workspace(path):
+        raise TtCondaError(
+            f"{path} is for the environments of the pixi.toml beside it.",
+            "Name another file with --output; or name the packages in pixi.toml, and call `tt-conda lock` alone.",
+        )
+
+
+def _of_workspace(path: Path) -> bool:
     path = path.resolve()
     return path.name == WORKSPACE and path.with_name("pixi.toml").is_file()
 
@@ -159,7 +159,7 @@ def _read(path: Path) -> LockFile:
 
 
 def _again(path: Path, specs: str = "SPEC…") -> str:
-    if of_workspace(path):
+    if _of_workspace(path):
         return f"Write it again, in {path.absolute().parent}: tt-conda lock"
     return f"Write it again: tt-conda lock {specs} --output {path}"
 
