@@ -53,6 +53,11 @@ def prepare() -> ModuleType:
     return loaded(SOURCE / "prepare.py")
 
 
+@pytest.fixture(scope="module")
+def kernels() -> ModuleType:
+    return loaded(SOURCE / "kernels.py")
+
+
 def pins(version: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = tomllib.loads((SOURCE / f"pins/{version}.toml").read_text())
     return found
@@ -245,6 +250,48 @@ def test_the_extension_is_compiled_as_upstream_does_it() -> None:
     assert re.findall(r"SYSTEM PRIVATE\n +\$\{\w+\}/third-party/(.+)\n", theirs) == ["tt-metal/ttnn/cpp"]
     assert "tt-metal/ttnn/cpp" in (PROJECT / "recipes/ttnn/source/build-devel.sh").read_text()
     assert "install(FILES" in theirs and "install(FILES" not in ours  # the copies
+
+
+# --- what kernels need ---
+
+
+@pytest.fixture(params=[TTNN_065, "ttnn-0.79.0-3.10"])
+def carved_kernels(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The kernels in a published wheel, as they lie below the root."""
+    with zipfile.ZipFile(published(request.param)) as wheel:
+        for name in wheel.namelist():
+            left_out = re.search("/pre-compiled/|/tt[-_]llk/(tests|docs|tools)/", name)
+            if name.startswith(("ttnn/tt_metal/", "ttnn/ttnn/")) and not left_out:
+                wheel.extract(name, tmp_path)
+    return tmp_path / "ttnn"
+
+
+def test_kernels_are_taken_from_the_folders_of_the_published_wheels(kernels: ModuleType, carved_kernels: Path) -> None:
+    """Single files that setup.py names are in upstream's components, or those of the issue would have been more."""
+    taken = {str(path) for part in kernels.FOLDERS for path in kernels.wanted(carved_kernels, part)}
+    there = {str(path.relative_to(carved_kernels)) for path in carved_kernels.rglob("*") if path.suffix in kernels.CODE}
+    single = ("tt_metal/api/", "tt_metal/fabric/fabric_edm_packet_header.hpp", "tt_metal/impl/buffers/",
+              "ttnn/cpp/ttnn/operations/")  # fmt: skip
+    assert [name for name in there - taken if not name.startswith(single)] == []
+    assert len(there - taken) < 25 < 1900 < len(there & taken)
+
+
+def test_what_kernels_include_is_there(kernels: ModuleType, carved_kernels: Path) -> None:
+    assert kernels.without_a_file(carved_kernels) == []
+
+
+def test_kernels_that_lack_a_header_are_an_error(kernels: ModuleType, tmp_path: Path) -> None:
+    """The stand-in's component has a kernel and not its header; without the sources' it is refused."""
+    sources, root = PROJECT / "tests/standin/tt-metal", tmp_path / "share"
+    kernel, header = "ttnn/cpp/ttnn/operations/add/device/kernels/add.cpp", "tt_metal/hw/inc/api/compute/add.h"
+    (root / kernel).parent.mkdir(parents=True)
+    (root / kernel).write_bytes((sources / kernel).read_bytes())
+    with pytest.raises(SystemExit, match=r"add\.cpp includes api/compute/add\.h"):
+        kernels.main(str(sources), str(root))
+    kernels.main(str(sources), str(root), "tt_metal", "ttnn")
+    assert (root / header).is_file() and (root / kernel).with_name("add_scalar.cpp").is_file()
+    for name in ("tt_metal/CMakeLists.txt", "tt_metal/kernels/blank.cpp", "ttnn/cpp/ttnn/operations/add/add.hpp"):
+        assert (root / name).exists() == ("kernels" in name)
 
 
 # --- the check of the sources ---

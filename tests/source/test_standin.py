@@ -80,6 +80,8 @@ def test_kernels_compile_where_the_environment_is(stacks: Callable[[str], Path],
     prefix = stacks("libcxx")
     assert call(prefix, "python", "-c", code, TMPDIR=str(tmp_path)).stdout.startswith("RISC-V ")
     assert (prefix / "libexec/tt-metalium/runtime/sfpi").samefile(prefix / "share/tt-metalium/runtime/sfpi")
+    # a kernel that upstream's component lacks, as it lacks the header that both include
+    assert call(prefix, "python", "-c", code.replace("add.cpp", "add_scalar.cpp"), TMPDIR=str(tmp_path)).stdout
     elsewhere = call(prefix, "python", "-c", code, TT_METAL_RUNTIME_ROOT=str(tmp_path), check=False)
     assert elsewhere.returncode != 0 and f"{tmp_path}/ttnn/cpp" in elsewhere.stderr  # what one sets oneself counts
 

@@ -86,6 +86,11 @@ install_components() {
     done
 }
 
+# complete_kernels FOLDER PART...: what the components lack of the kernels in tt_metal or ttnn
+complete_kernels() {
+    python "$RECIPE_DIR/../tt-metal/source/kernels.py" tt-metal "$1/share/tt-metalium" "${@:2}"
+}
+
 # take FOLDER PATTERN...: move what is found there into the environment
 take() {
     local from=$1 path

@@ -60,8 +60,8 @@ std::string compile_kernel(const std::string& name) {
         throw std::runtime_error("sfpi " + there + " does not fit: " + wanted);
     }
     auto made = std::filesystem::temp_directory_path() / (source.stem().string() + ".elf");
-    auto command = "'" + (sfpi / "compiler/bin/riscv-tt-elf-g++").string() + "' '" + source.string() + "' -o '" +
-                   made.string() + "'";
+    auto command = "'" + (sfpi / "compiler/bin/riscv-tt-elf-g++").string() + "' -I '" + (root / "tt_metal/hw/inc").string() +
+                   "' '" + source.string() + "' -o '" + made.string() + "'";
     if (std::system(command.c_str()) != 0) {
         throw std::runtime_error("failed: " + command);
     }

@@ -1,1 +1,3 @@
-void kernel_main() { /* add */ }
+#include "api/compute/add.h"
+
+void kernel_main() { add_tiles(); }
