@@ -178,6 +178,9 @@ def test_every_source_is_pinned(version: str) -> None:
         name = source.get("target_directory", "").removeprefix("_deps/").removesuffix("-src")
         if source.get("sha256"):
             assert re.fullmatch("[0-9a-f]{64}", source["sha256"]) and name in ("", "boost")
+            if name:
+                pin = table.pop(name)
+                assert source["sha256"] == pin["sha256"] and f"boost-{pin['tag']}-cmake" in source["url"]
             continue
         if name == "tt-metal" and version == V065:
             assert re.fullmatch("[0-9a-f]{40}", source["rev"])
@@ -352,6 +355,25 @@ def test_pins_that_are_not_upstream_s_are_named(tree: Path) -> None:
     done = check(tree)
     assert done.returncode == 1 and "asks for fmt 12.0.0; pinned is 11.1.4" in done.stderr
     assert "not here: other 1.0" in done.stdout
+
+
+def test_pins_are_compared_wherever_upstream_asks(tree: Path) -> None:
+    """An archive by its hash, as Boost; in the files of tt-exalens; and what is asked for nowhere is named."""
+    with (tree / "pins" / f"{V065}.toml").open("a") as file:
+        for name, ref in (("boost", "1.86.0"), ("elfio", "Release_3.12"), ("nowhere", "1")):
+            (tree / f"_deps/{name}-src/cmake").mkdir(parents=True)
+            file.write(f'\n[{name}]\nrepository = "of/{name}"\ntag = "{ref}"\nsha256 = "{"a" * 64}"\n')
+    boost = "CPMAddPackage(\n NAME Boost\n VERSION 1.86.0\n URL\n https://boost\n URL_HASH\n SHA256={})\n"
+    cmake = tree / "tt-metal/third_party/CMakeLists.txt"
+    before = cmake.read_text()
+    cmake.write_text(before + boost.format("b" * 64))
+    exalens = tree / "_deps/ttexalens-src/cmake/native_elf.cmake"
+    exalens.parent.mkdir(parents=True)
+    exalens.write_text("CPMAddPackage(NAME ELFIO GITHUB_REPOSITORY serge1/ELFIO GIT_TAG Release_4)\n")
+    done = check(tree)
+    assert done.returncode == 1 and f"asks for boost {'b' * 64}; pinned is {'a' * 64}" in done.stderr
+    assert "native_elf.cmake asks for elfio Release_4; pinned is Release_3.12" in done.stderr
+    assert "not compared: nowhere" in done.stdout and done.stdout.count("not compared") == 1
 
 
 def test_another_sfpi_is_refused(tree: Path) -> None:

@@ -25,7 +25,12 @@ try:
 except ImportError:
     import tomli as tomllib
 
-ASKED_FOR_IN = ("third_party/CMakeLists.txt", "tt_metal/third_party/umd/third_party/CMakeLists.txt")
+ASKED_FOR_IN = (
+    "tt-metal/third_party/CMakeLists.txt",
+    "tt-metal/tt_metal/third_party/umd/third_party/CMakeLists.txt",
+    "_deps/ttexalens-src/cmake/native_elf.cmake",  # libdwarf and ELFIO, since tt-metal uses tt-exalens
+)
+"""Where CPM is asked for what is pinned, in the order in which CMake reads them."""
 
 
 def nar_hash(folder: Path) -> str:
@@ -66,6 +71,7 @@ class Asked:
     file: Path
     name: str
     ref: str
+    sha256: str
     patches: tuple[Path, ...]
 
 
@@ -76,18 +82,22 @@ def asked_for(file: Path) -> Iterator[Asked]:
         values: dict[str, list[str]] = {}
         key = ""
         for word in call.split():
-            if re.fullmatch(r"[A-Z][A-Z_]+", word):
+            if re.fullmatch(r"[A-Z][A-Z_]+", word) and values.get(key) != ["NAME"]:  # a name may be ELFIO
                 key = word
             values.setdefault(key, []).append(word.strip('"'))
         first = {key: found[1] for key, found in values.items() if len(found) > 1}
         patches = tuple(file.parent / name for name in values.get("PATCHES", [])[1:])
-        yield Asked(file, first["NAME"].lower(), first.get("GIT_TAG") or first.get("VERSION", ""), patches)
+        ref = first.get("GIT_TAG") or first.get("VERSION", "")
+        sha256 = first.get("URL_HASH", "").removeprefix("SHA256=")
+        yield Asked(file, first["NAME"].lower(), ref, sha256, patches)
 
 
 def check_pins(pins: dict[str, dict[str, Any]]) -> None:
     """Every source that has a pin is the one that was pinned."""
     wrong = []
     for name, pin in pins.items():
+        if "nar" not in pin:  # an archive, whose hash is in the recipe
+            continue
         folder = Path("tt-metal" if name == "tt-metal" else f"_deps/{name}-src")
         found = nar_hash(folder)
         print(f"{found} {folder}", flush=True)
@@ -111,8 +121,12 @@ def check_and_patch(asked: list[Asked], pins: dict[str, dict[str, Any]]) -> None
         pinned = pin and not pin.get("any") and (pin.get("tag") or pin.get("rev", ""))
         if pinned and package.ref and pinned.removeprefix("v") != package.ref.removeprefix("v"):
             wrong.append(f"{package.file} asks for {package.name} {package.ref}; pinned is {pinned}")
+        if pin and package.sha256 and package.sha256 != pin.get("sha256"):
+            wrong.append(f"{package.file} asks for {package.name} {package.sha256}; pinned is {pin.get('sha256')}")
         for patch in package.patches:
             apply(patch, Path(f"_deps/{package.name}-src"))
+    for name in sorted(pins.keys() - done - {"tt-metal"}):
+        print(f"not compared: {name}; none of {', '.join(ASKED_FOR_IN)} asks for it", flush=True)
     if wrong:
         sys.exit("\n".join(["error: the pins are not upstream's:", *wrong, "Correct pins/ and the recipe's sources."]))
 
@@ -146,7 +160,7 @@ def main(version: str, sfpi_version: str, patches: str) -> None:
         sys.exit(
             f"error: this tt-metal compiles kernels with sfpi {wants and wants[1]}; the variants say {sfpi_version}"
         )
-    files = [file for name in ASKED_FOR_IN if (file := Path("tt-metal", name)).is_file()]
+    files = [file for name in ASKED_FOR_IN if (file := Path(name)).is_file()]
     check_and_patch([package for file in files for package in asked_for(file)], pins)
     for folder in Path(patches).iterdir():
         for patch in sorted(folder.iterdir()) if Path(f"_deps/{folder.name}-src").is_dir() else ():
