@@ -229,10 +229,44 @@ def test_sfpi_is_what_the_published_wheels_were_made_with() -> None:
         firmware = [name for name in wheel.namelist() if "/runtime/hw/lib/" in name and name.endswith(".o")]
         versions = {m for name in firmware for m in re.findall(rb"tenstorrent/sfpi:([\d.]+)\)", wheel.read(name))}
     assert versions == {b"7.11.0"} and "7.11.0" in made
-    with zipfile.ZipFile(published("ttnn-0.81.1-3.12")) as wheel:
-        said = wheel.read("ttnn/tt_metal/sfpi-version").decode()
-    (source,) = (s.to_dict() for s in made["7.89.0"].rendered.recipe.sources)
-    assert "sfpi_version='7.89.0'" in said and f"sfpi_x86_64_debian_txz_hash='{source['sha256']}'" in said
+    made |= {o.version: o for o in rendered() if o.name == "sfpi"}
+    for label, version in (("ttnn-0.81.1-3.12", "7.89.0"), ("ttnn-0.79.0-3.10", "7.78.0")):
+        with zipfile.ZipFile(published(label)) as wheel:
+            said = wheel.read("ttnn/tt_metal/sfpi-version").decode()
+        (source,) = (s.to_dict() for s in made[version].rendered.recipe.sources)
+        assert f"sfpi_version='{version}'" in said and f"sfpi_x86_64_debian_txz_hash='{source['sha256']}'" in said
+
+
+def test_an_sfpi_without_a_pin_is_compared_with_tt_metal_s_own_file(tmp_path: Path) -> None:
+    """In the forms of 0.64.5, whose wheel has such a file of the kernels' tests, and of 0.79."""
+    (source,) = (o for o in rendered() if (o.name, o.version) == ("sfpi", "7.11.0"))
+    assert [s.to_dict().get("file_name") for s in source.rendered.recipe.sources] == ["sfpi.txz"]
+    (tmp_path / "sfpi").mkdir()
+    with tarfile.open(tmp_path / "sfpi.txz", "w:xz") as archive:
+        archive.add(tmp_path / "sfpi", "sfpi")
+    content = (tmp_path / "sfpi.txz").read_bytes()
+    md5, sha256 = hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
+    subprocess.run(["bash", PROJECT / "recipes/sfpi/unpack.sh"], cwd=tmp_path, check=True, capture_output=True)
+    assert not (tmp_path / "sfpi.txz").exists()
+
+    def compared(label: str, member: str, instead: str) -> subprocess.CompletedProcess[str]:
+        with zipfile.ZipFile(published(label)) as wheel:
+            said = wheel.read(f"ttnn/tt_metal/{member}").decode()
+        said, count = re.subn(r"(sfpi_x86_64_debian_txz_(?:md5|hash)='?)[0-9a-f]+", rf"\g<1>{instead}", said)
+        assert count == 1
+        (tmp_path / "sfpi-version").write_text(said)
+        command = ["bash", SOURCE / "check-sfpi.sh", "sfpi", "sfpi-version"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    for label, member, right in (
+        ("ttnn-0.64.5-3.10", "third_party/tt_llk/tests/sfpi-version", md5),
+        ("ttnn-0.79.0-3.10", "sfpi-version", sha256),
+    ):
+        assert f"to pin it: sha256 {sha256}" in compared(label, member, right).stdout
+        refused = compared(label, member, "0" * len(right))
+        assert refused.returncode == 1 and md5 in refused.stderr
+    (tmp_path / "sfpi/archive-hashes").unlink()  # as a pinned one
+    assert compared("ttnn-0.79.0-3.10", "sfpi-version", "0").returncode == 0
 
 
 def test_the_extension_is_compiled_as_upstream_does_it() -> None:

@@ -15,6 +15,7 @@ for folder in build/_deps/*-src/ tt-metal/tt_metal/third_party/*/; do
 done
 mkdir -p tt-metal/runtime
 ln -sfn "$BUILD_PREFIX/share/tt-metalium/runtime/sfpi" tt-metal/runtime/sfpi
+bash "$RECIPE_DIR/../tt-metal/source/check-sfpi.sh" tt-metal/runtime/sfpi tt-metal/tt_metal/sfpi-version
 
 # The host environment under a short name, and no folder of this machine in the packages.
 ln -sfn "$PREFIX" host
