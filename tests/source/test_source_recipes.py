@@ -203,6 +203,19 @@ def test_the_published_wheel_names_tt_metal_s_commit() -> None:
         assert f"Metal pin {source['rev']}." in wheel.read(metadata).decode()
 
 
+def test_torch_ttnn_s_commit_is_not_in_the_published_wheel() -> None:
+    """docs/unverified.md says which repository it names; if a later one names a commit, that is the pin."""
+    found = [o.rendered.recipe.sources[0].to_dict() for o in rendered() if o.name == "torch-ttnn"]
+    ((git, rev),) = {(source["git"], source["rev"]) for source in found}
+    with zipfile.ZipFile(published(TORCH_020)) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        said = wheel.read(name).decode()
+    (repository,) = re.findall(r"^Project-URL: Repository, https://github\.com/(\S+)", said, flags=re.M)
+    assert repository not in git and rev[:7] not in said
+    text = (PROJECT / "docs/unverified.md").read_text()
+    assert repository in text and "ttnn-shutov==0.65.0.dev20251205" in said
+
+
 def test_the_published_wheel_was_compiled_from_the_same_third_parties() -> None:
     """Its libraries hold paths below CPM's cache, whose folders are named by the sha1 of what was asked for."""
     table, found = pins(V065), dict[str, set[str]]()
