@@ -100,6 +100,24 @@ def test_everything_carves_unless_source_is_named() -> None:
     assert all(o.on_request for o in outputs if o.name == "sfpi")
 
 
+def test_the_version_is_the_variant_s_and_its_neighbours() -> None:
+    """What TT_METAL_VERSION was for: each package has the version of its variant and asks for the others in it."""
+    own = {"tt-metal", "tt-metal-kernels", "tt-metal-devel", "tt-metal-source", "libttnn", "ttnn"}
+    asked = set[str]()
+    for output in rendered():
+        if output.name == "sfpi":
+            continue
+        metal = output.axes["tt_metal_version"]
+        assert output.version == (metal if output.name != "torch-ttnn" else "0.2.0")
+        requirements = output.rendered.recipe.requirements.to_dict()
+        for spec in (spec for section in ("build", "host", "run") for spec in requirements.get(section, [])):
+            name, _, rest = spec.partition(" ") if isinstance(spec, str) else ("", "", "")
+            if name in own:
+                asked.add(name)
+                assert rest.split()[0] == f"=={metal}", (output.stem, spec)
+    assert asked == own
+
+
 def test_a_debug_build_stands_behind_another() -> None:
     for debug in (False, True):
         for output in rendered(debug=debug):

@@ -90,6 +90,7 @@ def test_kernels_compile_where_the_environment_is(stacks: Callable[[str], Path],
 def test_a_cmake_project_finds_both_packages(
     stacks: Callable[[str], Path], call: Call, tmp_path: Path, cxx_stdlib: str
 ) -> None:
+    """And the version in the library is the recipe's, though TT_METAL_VERSION was another when it was built."""
     prefix = stacks(cxx_stdlib)
     static = cxx_stdlib == "libcxx"
     flag = "libc++" if cxx_stdlib == "libcxx" else "libstdc++"
@@ -193,6 +194,9 @@ print(sorted(name for name in count if name.startswith(("libc++.so", "libstdc++.
 """
     said = call(prefix, "python", "-c", code).stdout.splitlines()
     assert said[0] == "[]"
+    code = "import torch, torch_ttnn; one = torch.ones(1, device='ttnn:0'); one + one"
+    for value, logged in (("1", "add\n"), ("0", "")):
+        assert call(prefix, "python", "-W", "ignore", "-c", code, DEBUG_CPP_EXT=value).stderr == logged
     extension = next(prefix.glob("lib/python*/site-packages/torch_ttnn_cpp_extension/ttnn_device_extension"))
     facts = read(extension)
     assert RUNTIME[cxx_stdlib] in facts.needed

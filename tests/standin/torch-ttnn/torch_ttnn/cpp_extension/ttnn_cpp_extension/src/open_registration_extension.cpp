@@ -4,6 +4,10 @@
 #include <ttnn/operations/add/add.hpp>
 #include <ttnn/tensor/tensor.hpp>
 
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+
 #include "ttnn_cpp_extension/host_device.hpp"
 
 namespace {
@@ -16,6 +20,9 @@ ttnn::Tensor values(const at::Tensor& tensor) {
 }
 
 at::Tensor add(const at::Tensor& self, const at::Tensor& other, const at::Scalar&) {
+    if (const char* debug = std::getenv("DEBUG_CPP_EXT"); debug && std::string_view(debug) == "1") {
+        std::cerr << "add\n";
+    }
     auto sum = ttnn::add(values(self), values(other)).values();  // std::invalid_argument, of another library
     auto result = at::empty_like(self);
     std::copy(sum.begin(), sum.end(), on_host(result).data_ptr<float>());
