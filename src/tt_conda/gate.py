@@ -12,7 +12,9 @@ from tt_conda.audit.finding import Severity
 from tt_conda.audit.inventory import package_facts
 from tt_conda.audit.targets import read_targets
 from tt_conda.audit.verdict import judge
-from tt_conda.channel import environment
+from tt_conda.channel import environment, index
+from tt_conda.channel import prefix as prefixes
+from tt_conda.channel.lacking import lacking
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
 
@@ -35,7 +37,7 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
     if not facts.objects:
         return []
     with tempfile.TemporaryDirectory(prefix="tt-conda-gate-") as folder:
-        needed, absent = _dependencies(facts.depends, channels, Path(folder, "prefix"))
+        needed, absent = _dependencies(package, channels, Path(folder, "prefix"))
         with read_targets([package, *needed]) as scene:
             scene.kind = "files" if absent else "installed"
             verdict = judge(audit(scene), load_config(folder=recipe))
@@ -59,16 +61,20 @@ def check_package(package: Path, recipe: Path, channels: Sequence[str | Path]) -
 
 
 def _dependencies(
-    depends: Sequence[str], channels: Sequence[str | Path], prefix: Path
+    package: Path, channels: Sequence[str | Path], prefix: Path
 ) -> tuple[list[Path], list[str]]:  # fmt: skip
     """Dependencies as targets: packages on this machine as they are, those of other channels in an environment.
 
-    And the names of those that no channel has.
+    And the names of those that no channel has, or not in a build that the package can be with.
     """
-    records, absent = environment.solve_present(depends, channels)
+    record = index.read_record(package)
+    absent = lacking(package, channels)
+    specs = [spec for spec in record["depends"] if not spec.startswith("__") and spec.split()[0] not in absent]
+    records = environment.solve(specs, channels, constraints=record.get("constrains", ())) if specs else []
     packages = [local_path(record.url) for record in records]
     here = [path for path in packages if path is not None]
     if len(here) == len(packages):
         return here, absent
-    environment.install([spec for spec in depends if not spec.startswith("__")], prefix, channels)
+    with prefixes.alone(prefix):
+        prefixes.transact(records, prefix, specs, distrust=False)
     return [prefix], absent

@@ -54,6 +54,23 @@ def test_a_dependency_that_is_in_no_channel_is_not_held_against_it(
     assert check_package(package, tmp_path, [base]) == []
 
 
+def test_a_dependency_that_is_there_only_in_a_build_that_does_not_fit_is_not_held_against_it(
+    compile_library: Compile, pack: Pack, user: Path, tmp_path: Path
+) -> None:
+    """A torch-ttnn of one C++ standard library, where PyTorch has been built with the other."""
+    other = compile_library("libbase.so.1", "int other(void) { return 1; }", "-Wl,-soname,libbase.so.1")
+    (tmp_path / "text").write_text("x")
+    publish([
+        pack("kind", {"share/kind": tmp_path / "text"}, build="libcxx"),
+        pack("base", {"lib/libbase.so.1": other}, build="libcxx_0", depends=["kind ==1.0 libcxx"]),
+    ], tmp_path / "others")  # fmt: skip
+    files = {"lib/libuser.so.1": user}
+    package = pack("user", files, depends=["base"], constrains=["kind ==1.0 libstdcxx"])
+    assert check_package(package, tmp_path, [tmp_path / "others"]) == []
+    (said,) = check_package(pack("any", files, depends=["base"]), tmp_path, [tmp_path / "others"])
+    assert said.startswith("TC301 ")
+
+
 def test_the_findings_of_others_are_theirs(
     compile_library: Compile, pack: Pack, user: Path, base: Path, tmp_path: Path
 ) -> None:
