@@ -194,7 +194,7 @@ print(sorted(name for name in count if name.startswith(("libc++.so", "libstdc++.
 """
     said = call(prefix, "python", "-c", code).stdout.splitlines()
     assert said[0] == "[]"
-    code = "import torch, torch_ttnn; one = torch.ones(1, device='ttnn:0'); one + one"
+    code = "import torch, torch_ttnn.cpp_extension; one = torch.ones(1, device='ttnn:0'); one + one"
     for value, logged in (("1", "add\n"), ("0", "")):
         assert call(prefix, "python", "-W", "ignore", "-c", code, DEBUG_CPP_EXT=value).stderr == logged
     extension = next(prefix.glob("lib/python*/site-packages/torch_ttnn_cpp_extension/ttnn_device_extension"))
