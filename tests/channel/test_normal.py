@@ -75,6 +75,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (sample / "recipe.yaml").write_text(RECIPE)
     (sample.parent / "data").write_text("the data\n")
     (sample / "data").symlink_to("../data")
+    (sample / "__pycache__").mkdir()
+    (sample / "__pycache__/script.pyc").write_text("compiled")
     for folder in (recipes.parent, root / "project"):
         (folder / "variants.yaml").write_text("python: ['3.12']\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -118,6 +120,12 @@ def info(package: Path, name: str) -> Any:
 
 
 # --- what it looks like ---
+
+
+def test_what_python_compiled_in_the_recipe_is_not_in_its_copy(package: Path) -> None:
+    with archive.opened(package, [INFO]) as parts:
+        assert "info/recipe/data" in parts[INFO].entries
+        assert not [name for name in parts[INFO].entries if "__pycache__" in name]
 
 
 def test_nothing_tells_when_and_where_it_was_built(package: Path, tmp_path: Path) -> None:

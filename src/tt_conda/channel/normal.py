@@ -15,7 +15,8 @@ was, and some lists in an order that varies. None of it says anything about the 
 - a distribution's RECORD has no hash of files that change when they are installed, or that are not there
   (https://packaging.python.org/en/latest/specifications/recording-installed-packages/), and no ``direct_url.json``
   that names a folder of the machine;
-- the recipe's copy inside holds files where the recipe's folder has links out of it, and not what is pixi's alone;
+- the recipe's copy inside holds files where the recipe's folder has links out of it, and not what is pixi's alone, or
+  what Python has compiled of its scripts;
 - both archives are sorted and compressed anew, by one thread.
 """
 
@@ -168,6 +169,8 @@ class _Normaliser:
             changed["info/about.json"] = _json({**about, "channels": self._channels(about.get("channels", []), "/")})
         left_out = {f"info/recipe/{name}" for name in NOT_KEPT}
         for name in sorted(self._info.entries.keys() - left_out):
+            if name.startswith("info/recipe/") and "__pycache__" in name.split("/"):
+                continue
             outside = self._recipe / PurePosixPath(name).relative_to("info/recipe") if "info/recipe/" in name else None
             if outside is not None and self._info.entries[name].issym() and outside.is_file():
                 changed[name] = outside.read_bytes()
