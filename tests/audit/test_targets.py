@@ -117,9 +117,15 @@ def test_a_name_twice_in_an_archive(library: Path, module: Path, tmp_path: Path)
         archive.add(tmp_path / "index.json", "info/index.json")
         for name, file in (("lib/a.so", module), ("lib/a.so", library), ("lib/b.so", module)):
             archive.add(file, name)
+        link = tarfile.TarInfo("lib/c.so")
+        link.type, link.linkname = tarfile.LNKTYPE, "lib/a.so"
+        archive.addfile(link)
+        archive.add(module, "lib/c.so")
     with read_targets([package]) as scene:
         found = {item.member: item.content() for item in scene}
-        assert found == {"lib/a.so": library.read_bytes(), "lib/b.so": module.read_bytes()}
+        assert found == {
+            "lib/a.so": library.read_bytes(), "lib/b.so": module.read_bytes(), "lib/c.so": module.read_bytes(),
+        }  # fmt: skip
 
 
 def test_a_noarch_python_package_is_of_the_others_python(library: Path, pack: Pack, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -44,6 +45,8 @@ class _Unpacked:
     crcs: dict[str, int] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     """Symbolic link → what it says."""
+    numbers: Iterator[int] = field(default_factory=count)
+    """What files that are kept are called: a name may be twice in an archive."""
     damaged: list[str] = field(default_factory=list)
     """Members that are called shared objects and are none."""
     objects: dict[str, Object] = field(default_factory=dict)
@@ -155,7 +158,7 @@ def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 def _keep(found: _Unpacked, name: str, content: bytes, folder: Path) -> None:
     if is_object(content[:HEAD]):
         folder.mkdir(exist_ok=True)
-        path = found.files.get(name) or folder / str(len(found.files))
+        path = folder / str(next(found.numbers))
         path.write_bytes(content)
         found.files[name], found.crcs[name] = path, zlib.crc32(content)
     elif promises_object(name.rpartition("/")[2], content[:HEAD]):
