@@ -36,7 +36,7 @@ TORCH = "torch==2.13.0"
 # Audits its arguments (-- between those that are not installed together) in a fresh process, and says how long that
 # took from the first import on, and its memory.
 INSIDE = """
-import json, resource, sys, time
+import json, sys, time
 start = time.perf_counter()
 from pathlib import Path
 from tt_conda.audit.audit import audit
@@ -50,7 +50,8 @@ for together in " ".join(sys.argv[1:]).split(" -- "):
         told["objects"] += len(scene.objects)
         told["seconds"] = time.perf_counter() - start
         told["symbols"] += sum(len(o.elf.symbols.defined) + len(o.elf.symbols.undefined) for o in scene)
-told["bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+told["bytes"] = int(status["VmHWM"].removesuffix("kB")) * 1024  # ru_maxrss counts what the starting process used, too
 print(json.dumps(told))
 """
 
