@@ -3,7 +3,7 @@
     python benchmarks/pytorch_tests.py pytorch/test ENV/bin/python [OTHER/bin/python]
 
 `tt-conda sources recipes/pytorch-libcxx/sources.lock --dest pytorch` unpacks the source. Each Python needs what the
-tests need: pytest, pytest-timeout, pytest-xdist, expecttest, hypothesis, and scipy for test_ops. The C++ extensions
+tests need: pytest 7, pytest-timeout, pytest-xdist, expecttest, hypothesis, and scipy for test_ops. The C++ extensions
 want a compiler: run theirs in an activated environment that has one (`tt-conda run --prefix ENV …`).
 
 Of files with more tests than fit into the time, one in `sample` is run, chosen by the checksum of its name: the same
