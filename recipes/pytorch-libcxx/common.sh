@@ -24,7 +24,14 @@ done
 # cache has of one build serves every other, wherever it takes place.
 ln -sfn "$PREFIX" "$SRC_DIR/host"
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
-export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
+export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines CCACHE_PCH_EXTSUM=1
+
+# Precompiled headers halve the time; sccache, which can ask other machines, knows none.
+precompiled=ON
+case ${CMAKE_CXX_COMPILER_LAUNCHER:-} in
+    *sccache) precompiled=OFF ;;
+    *ccache) export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh" ;;
+esac
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
 export CFLAGS=$flags CXXFLAGS=$flags
@@ -48,6 +55,7 @@ configure() {
 settings=(
     -DCMAKE_POLICY_VERSION_MINIMUM=3.5  # cmake 4 refuses what some third parties still ask for
     -DCMAKE_BUILD_TYPE=Release
+    -DUSE_PRECOMPILED_HEADERS=$precompiled
     -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG"
     -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG"
     -DCMAKE_PREFIX_PATH="$SRC_DIR/host"
