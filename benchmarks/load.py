@@ -4,7 +4,8 @@
     ci/run exec tt-conda install torch-ttnn 'python 3.10.*' --prefix ENV
     ci/run exec python benchmarks/load.py ENV
 
-Both use ENV's Python and PyTorch; the wheels are unpacked into a folder that is searched first. Each step is timed in a
+Both use ENV's Python and PyTorch; the wheels are unpacked into a folder that is searched first, and the extension is
+loaded as torch_ttnn does it. Each step is timed in a
 fresh process, in turns; the best of seven counts. Times of one run are compared with each other only.
 """
 
@@ -26,7 +27,8 @@ ROUNDS = 7
 TORCH_TTNN, TTNN = ("torch-ttnn-shutov", "0.2.0"), ("ttnn-shutov", "0.65.0.dev20251205")
 
 MEASURE = """
-import json, os, sys, time
+import importlib.util, json, os, sys, time
+from importlib.machinery import ExtensionFileLoader
 times, start = {}, time.perf_counter()
 def step(name):
     global start
@@ -35,7 +37,8 @@ import torch
 step("import torch")
 import ttnn
 step("import ttnn")
-from torch_ttnn.cpp_extension import ttnn_module
+loader = ExtensionFileLoader("ttnn_device_extension", sys.argv[1])
+loader.create_module(importlib.util.spec_from_loader(loader.name, loader))
 step("load the extension")
 mapped = {line.split()[-1] for line in open("/proc/self/maps") if line.split()[-1].startswith("/")}
 ours = [path for path in mapped if ".so" in path and any(word in os.path.basename(path) for word in WORDS)]
@@ -55,13 +58,13 @@ def unpacked(folder: Path) -> Path:
     return folder
 
 
-def measure(python: Path, first: Path | None) -> tuple[dict[str, float], dict[str, int]]:
+def measure(python: Path, first: Path) -> tuple[dict[str, float], dict[str, int]]:
     """Seconds by step, and bytes by library."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TT_", "LD_"))}
-    if first:
-        environ["PYTHONPATH"] = str(first)
+    environ["PYTHONPATH"] = str(first)
     code = MEASURE.replace("WORDS", repr(WORDS))
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=environ, check=False)
+    extension = first / "torch_ttnn_cpp_extension/ttnn_device_extension"
+    done = subprocess.run([python, "-c", code, extension], capture_output=True, text=True, env=environ, check=False)
     if done.returncode:
         raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
     told = json.loads(done.stdout.splitlines()[-1])
@@ -72,15 +75,17 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("env", type=Path, help="an environment with torch-ttnn")
-    prefix = parser.parse_args().env.resolve()
+    prefix: Path = parser.parse_args().env.resolve()
+    site = prefix / "lib/python3.10/site-packages"
     best: dict[str, list[float]] = {}
     libraries: list[dict[str, int]] = [{}, {}]
     with tempfile.TemporaryDirectory(prefix="load-") as name:
         wheels = unpacked(Path(name))
         for _ in range(ROUNDS):
-            for at, first in enumerate((None, wheels)):
+            for at, first in enumerate((site, wheels)):
                 times, libraries[at] = measure(prefix / "bin/python", first)
-                strange = [path for path in libraries[at] if not path.startswith(f"{first or prefix}/")]
+                home = prefix if first == site else wheels
+                strange = [path for path in libraries[at] if not path.startswith(f"{home}/")]
                 if strange:
                     raise SystemExit(f"these are from elsewhere: {strange}")
                 for step, value in times.items():
