@@ -5,8 +5,8 @@
     ci/run exec python benchmarks/load.py ENV
 
 Both use ENV's Python and PyTorch; the wheels are unpacked into a folder that is searched first, and the extension is
-loaded as torch_ttnn does it. Each step is timed in a
-fresh process, in turns; the best of seven counts. Times of one run are compared with each other only.
+loaded as torch_ttnn does it. Each step is timed in a fresh process, in turns; the best of seven counts. Times of one
+run are compared with each other only.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
@@ -34,9 +33,9 @@ SAMPLE = """
 import os, zlib
 def pytest_collection_modifyitems(config, items):
     every = int(os.environ["SAMPLE_EVERY"])
-    left = [item for item in items if zlib.crc32(item.nodeid.split("::", 1)[1].encode()) % every == 0]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(left)])
-    items[:] = left
+    chosen = [zlib.crc32(item.nodeid.split("::", 1)[1].encode()) % every == 0 for item in items]
+    config.hook.pytest_deselected(items=[item for item, it_is in zip(items, chosen) if not it_is])
+    items[:] = [item for item, it_is in zip(items, chosen) if it_is]
 """
 
 
@@ -55,7 +54,7 @@ def run(tests: Path, python: Path, file: str, every: int, workers: int) -> dict[
         }  # fmt: skip
         command = [python, "-m", "pytest", f"{file}.py", "-p", "sample_plugin", "-p", "no:warnings", "-q", "--tb=line",
                    "--timeout=300", "--junit-xml=report.xml", "-o", "junit_family=xunit1"]  # fmt: skip
-        command += ["-n", str(workers), "--max-worker-restart=100"] if workers > 1 else []
+        command += ["-n", str(workers), "--max-worker-restart=100"]  # a worker that a test ends is no end
         done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
         if not (folder / "report.xml").exists():
             raise SystemExit(f"{file} with {python}: no report\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
@@ -101,7 +100,6 @@ def main() -> None:
                 print(f"  {name}{elsewhere}: {' '.join(why.split())[:200]}", flush=True)
         if asked.output:
             asked.output.write_text(json.dumps(results, indent=1))
-    sys.exit(0)
 
 
 if __name__ == "__main__":

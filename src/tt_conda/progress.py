@@ -45,9 +45,9 @@ class Stage:
         tenth = 10 * done // max(total, 1)
         if not console.is_terminal and total >= _MANY and tenth > self._said.get(part, 0):
             self._said[part] = tenth
-            seconds = self._progress.tasks[part].elapsed or 0
-            left = f", about {seconds / done * (total - done) / 60:.0f} min left" if not finished else ""
-            console.print(f"  {name}: {done} of {total} steps, {seconds / 60:.0f} min{left}")
+            bar = next(task for task in self._progress.tasks if task.id == part)
+            left = f", about {bar.time_remaining / 60:.0f} min left" if bar.time_remaining and not finished else ""
+            console.print(f"  {name}: {done} of {total} steps, {(bar.elapsed or 0) / 60:.0f} min{left}")
 
     def total(self, total: float) -> None:
         """Set the number of steps, where it becomes known late."""

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from tt_conda.errors import TtCondaError
+
 
 def cache_dir() -> Path:
     """The content-addressed cache: ``$TT_CONDA_CACHE``, else ``tt-conda`` in the user's cache folder."""
@@ -77,15 +79,25 @@ def engine_environ() -> dict[str, str]:
     """The environment of a building process: its caches, and ours that recipes ask for, lie in the cache folder.
 
     Compilers are started through ccache, or what ``$TT_CONDA_COMPILER_LAUNCHER`` names (``sccache``; empty: nothing).
+
+    Raises:
+        TtCondaError: that program is nowhere, or the number of compilers is none.
     """
     cache = cache_dir()
     launcher = os.environ.get("TT_CONDA_COMPILER_LAUNCHER", "ccache")
+    if launcher not in ("", "ccache"):  # the build environment has ccache; another one must be found as it is here
+        found = shutil.which(launcher)
+        if not found:
+            raise TtCondaError(
+                f"TT_CONDA_COMPILER_LAUNCHER: there is no program {launcher} in PATH",
+                "Install it, give its path, or unset the variable: then it is ccache.",
+            )
+        launcher = found
     return {
         "CCACHE_DIR": str(cache / "ccache"), "SCCACHE_DIR": str(cache / "sccache"),
         **os.environ,
         "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler"),
-        # The build environment has ccache; another one must be found as it is here.
-        **{f"CMAKE_{language}_COMPILER_LAUNCHER": shutil.which(launcher) or launcher for language in ("C", "CXX")},
+        **{f"CMAKE_{language}_COMPILER_LAUNCHER": launcher for language in ("C", "CXX")},
         "CPU_COUNT": str(compile_jobs()),  # as rattler-build tells it to scripts
     }  # fmt: skip
 
@@ -94,8 +106,16 @@ def compile_jobs() -> int:
     """How many compilers run side by side: ``$TT_CONDA_COMPILE_JOBS``, else as many as CPUs and memory allow.
 
     The largest of PyTorch's files take 3 to 4 GB each.
+
+    Raises:
+        TtCondaError: the variable is no number of compilers.
     """
     if given := os.environ.get("TT_CONDA_COMPILE_JOBS"):
+        if not given.isdecimal() or int(given) < 1:
+            raise TtCondaError(
+                f"TT_CONDA_COMPILE_JOBS is {given}, which is no number of compilers",
+                "Give 1 or more, or unset it: then CPUs and memory decide.",
+            )
         return int(given)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(len(os.sched_getaffinity(0)), memory // (4 << 30)))

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tt_conda.channel.build import Built, build
 from tt_conda.channel.kept import Kept
 from tt_conda.channel.memory import PeakMemory
 from tt_conda.channel.variants import narrow
+from tt_conda.errors import TtCondaError
 from tt_conda.report.build import show
 
 Recipe = Callable[..., Path]
@@ -139,9 +141,22 @@ def test_ninjas_steps_are_shown(recipe: Recipe, run: Build, capsys: pytest.Captu
     recipe("long", script=['echo "[1/2] check"; for n in $(seq 40); do echo "[$n/40] Building CXX object a.o"; done'])
     run()
     said = capsys.readouterr().err
-    assert "long: 20 of 40 steps" in said and "left" in said and "long: 40 of 40 steps" in said
+    assert "long-1.0-0: 20 of 40 steps" in said and "left" in said and "long-1.0-0: 40 of 40 steps" in said
     assert "of 2 steps" not in said
     assert "GB of memory" in said
+
+
+def test_the_estimate_follows_what_is_slow_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """What a cache has passes fast; what then is compiled takes its time."""
+    clock = [0.0]
+    monkeypatch.setattr(progress, "Progress", partial(progress.Progress, get_time=lambda: clock[0]))
+    with progress.stage("Building", total=1) as bar:
+        for done in range(1, 1001):
+            clock[0] += 0.1 if done <= 500 else 30.0
+            bar.part("long", done, 2000)
+    assert "long: 1000 of 2000 steps, 251 min, about 500 min left" in capsys.readouterr().err
 
 
 def test_a_bar_of_its_own_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,13 +175,49 @@ def test_channels_may_have_other_values_of_an_axis(project: Path) -> None:
 def test_compilers_are_started_through_a_cache(
     launcher: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("PATH", "/nonexistent")
+    """ccache is the build environment's, another program the machine's."""
+    for name in ("ccache", "sccache"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     if launcher is not None:
         monkeypatch.setenv("TT_CONDA_COMPILER_LAUNCHER", launcher)
     variables = settings.engine_environ()
-    assert variables["CMAKE_CXX_COMPILER_LAUNCHER"] == ("ccache" if launcher is None else launcher)
+    expected = {None: "ccache", "": "", "sccache": str(tmp_path / "sccache")}[launcher]
+    assert variables["CMAKE_CXX_COMPILER_LAUNCHER"] == variables["CMAKE_C_COMPILER_LAUNCHER"] == expected
     assert variables["CCACHE_DIR"] == str(settings.cache_dir() / "ccache")
     assert int(variables["CPU_COUNT"]) >= 1
+
+
+@pytest.mark.parametrize(("variable", "value"), [
+    ("TT_CONDA_COMPILE_JOBS", "many"), ("TT_CONDA_COMPILE_JOBS", "0"), ("TT_CONDA_COMPILE_JOBS", "-1"),
+    ("TT_CONDA_COMPILER_LAUNCHER", "no-such-launcher"),
+])  # fmt: skip
+def test_wrong_settings_are_said_before_anything_is_built(
+    recipe: Recipe, run: Build, project: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:  # fmt: skip
+    recipe("long")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(TtCondaError, match=f"{variable}.*{value}"):
+        run()
+    assert not list((project / "output/.logs").iterdir())
+
+
+def test_long_ones_are_built_one_by_one(recipe: Recipe, run: Build, project: Path) -> None:
+    """Each has compilers for all CPUs, and as much memory as there is."""
+    there = project / "at-work"
+    for name in ("long", "longer", "longest"):
+        recipe(name, on_request=True, script=[f"mkdir {there}", "sleep 1", f"rmdir {there}"])
+    assert len(run("long", "longer", "longest", jobs=3).built) == 3
+
+
+def test_the_command_says_every_axis_that_has_several_values(recipe: Recipe, run: Build) -> None:
+    """Also one that was narrowed in this build: without it the command would build more."""
+    folder = recipe("long", on_request=True)
+    text = json.loads((folder / "recipe.yaml").read_text())
+    text["build"]["string"] = "${{ stdlib }}"
+    (folder / "recipe.yaml").write_text(json.dumps(text))
+    assert run(axes={"stdlib": ["b"]}).requests == ["tt-conda build long --stdlib b"]
 
 
 def test_scripts_are_told_how_many_compilers_may_run(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from torch_builds import require
 from tt_conda import settings
 from tt_conda.channel import environment
-from tt_conda.channel.places import channel_url, local_path
 from tt_conda.seed.assemble import available_pythons, ensure_channel
 
 PROJECT = Path(__file__).parents[2]
@@ -22,20 +22,9 @@ Environment = Callable[..., Path]
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _places() -> list[str | Path]:
-    return [PROJECT / "output", *settings.extra_channels()]
-
-
-def _is_there(cxx_stdlib: str, python: str) -> bool:
-    """Whether a channel has that pytorch; one that is not on this machine is believed to."""
-    tag = f"pytorch-*-{cxx_stdlib}_py{python.replace('.', '')}_*.conda"
-    folders = [local_path(channel_url(place)) for place in _places()]
-    return any(folder is None or any(folder.glob(f"linux-64/{tag}")) for folder in folders)
-
-
 @pytest.fixture(scope="session")
 def channels() -> list[str | Path]:
-    return [*_places(), *(settings.channels() or [ensure_channel()])]
+    return [PROJECT / "output", *settings.extra_channels(), *(settings.channels() or [ensure_channel()])]
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +35,7 @@ def environment_with(channels: list[str | Path], tmp_path_factory: pytest.TempPa
     def make(cxx_stdlib: str, python: str = "3.10", *more: str) -> Path:
         if not settings.channels() and python not in available_pythons():
             pytest.skip(f"no CPython {python} on this machine")
-        if not _is_there(cxx_stdlib, python):
-            command = f"tt-conda build pytorch --cxx-stdlib {cxx_stdlib} --python {python}"
-            pytest.skip(f"no pytorch with {cxx_stdlib} for Python {python} is here; to build it: {command}")
+        require(cxx_stdlib, python, channels)
         key = (cxx_stdlib, python, more)
         if key not in made:
             folder = tmp_path_factory.mktemp("torch") / "env"

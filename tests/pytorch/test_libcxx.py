@@ -67,12 +67,13 @@ def test_one_openmp_runtime_whatever_is_imported_first(prefix: Path, call: Call,
     code = f"""
 {order}
 assert (torch.from_numpy(numpy.ones((300, 300))) @ torch.ones(300, 300, dtype=torch.float64)).sum() == 300**3
-names = {{line.split('/')[-1].strip() for line in open('/proc/self/maps') if '.so' in line}}
-print(sorted(name for name in names if name.startswith(('libomp', 'libgomp', 'libiomp'))))
-print(sorted(name for name in names if name.startswith(('libc++', 'libstdc++.so.6')) and 'abi' not in name))
+paths = {{line.split()[-1] for line in open('/proc/self/maps') if '.so' in line}}
+names = sorted(path.rpartition('/')[2] for path in paths)
+print([name for name in names if name.startswith(('libomp', 'libgomp', 'libiomp'))])
+print([name for name in names if name.startswith('libc++.so')])
 """
     said = call(prefix, "python", "-c", code).stdout.splitlines()
-    assert said[0] == "['libomp.so']" and "libc++.so.1" in said[1]
+    assert said[0] == "['libomp.so']" and said[1].startswith("['libc++.so.1") and said[1].count("libc++") == 1
 
 
 def test_a_device_is_registered_from_c_plus_plus(libcxx: Path, call: Call, extension: Path) -> None:
@@ -117,6 +118,31 @@ except RuntimeError as error:
 def test_inductor_compiles_with_it(libcxx: Path, call: Call) -> None:
     code = "import torch; f = torch.compile(lambda x: (x.sin() + 1).sum()); print(f(torch.zeros(5000)).item())"
     assert call(libcxx, "python", "-c", code).stdout.split() == ["5000.0"]
+
+
+def test_kernels_are_chosen_by_what_the_processor_has(prefix: Path, call: Call) -> None:
+    has = set(re.findall(r"\bavx2\b|\bavx512\w+", Path("/proc/cpuinfo").read_text()))
+    best = "AVX512" if {"avx512vl", "avx512bw", "avx512dq"} <= has else "AVX2" if "avx2" in has else "DEFAULT"
+    wanted = ["DEFAULT", "AVX2", "AVX512"][: ["DEFAULT", "AVX2", "AVX512"].index(best) + 1]
+    code = """
+import torch
+x = torch.linspace(-3, 3, 1001)
+print(torch.backends.cpu.get_cpu_capability().replace("NO AVX", "DEFAULT"), f"{(x.exp() + x.tanh()).sum():.2f}")
+"""
+    said = [call(prefix, "env", f"ATEN_CPU_CAPABILITY={name.lower()}", "python", "-c", code).stdout.split()
+            for name in wanted]  # fmt: skip
+    assert [name for name, _ in said] == wanted and len({value for _, value in said}) == 1
+    assert call(prefix, "python", "-c", code).stdout.split()[0] == best
+
+
+def test_what_it_is_built_with(prefix: Path, call: Call) -> None:
+    code = """
+import torch
+print(torch.__config__.show(), torch.autograd.kineto_available(), torch.backends.mkldnn.is_available(),
+      torch.backends.openmp.is_available())
+"""
+    said = call(prefix, "python", "-c", code).stdout
+    assert "BLAS_INFO=open" in said and said.split()[-3:] == ["True"] * 3
 
 
 def test_the_audit_of_the_environment_is_clean(prefix: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from torch_builds import require
 from tt_conda import gate, settings
 from tt_conda.channel import environment
 from tt_conda.channel.build import Built, build
-from tt_conda.channel.places import channel_url, local_path
 from tt_conda.seed.assemble import available_pythons, ensure_channel
 
 PROJECT = Path(__file__).parents[2]
@@ -113,11 +113,4 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Call:
 def pytorch(others: list[str | Path], python: str) -> Callable[[str], None]:
     """Leave a test out where no channel has a PyTorch with that C++ standard library."""
 
-    def check(cxx_stdlib: str) -> None:
-        tag = f"pytorch-*-{cxx_stdlib}_py{python.replace('.', '')}_*.conda"
-        folders = [local_path(channel_url(place)) for place in others]
-        if not any(folder is None or any(folder.glob(f"linux-64/{tag}")) for folder in folders):
-            command = f"tt-conda build pytorch --cxx-stdlib {cxx_stdlib} --python {python}"
-            pytest.skip(f"no pytorch with {cxx_stdlib} for Python {python} is here; to build it: {command}")
-
-    return check
+    return lambda cxx_stdlib: require(cxx_stdlib, python, others)

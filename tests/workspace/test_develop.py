@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from torch_builds import is_there, require
 from tt_conda import settings
 from tt_conda.channel.build import build
-from tt_conda.channel.places import channel_url, local_path
 
 PROJECT = Path(__file__).parents[2]
 VERSION = "0.65.0.dev20251205"
@@ -37,12 +37,9 @@ def places() -> list[str | Path]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, places: list[str | Path], others: list[str | Path]) -> Path:
     """A project whose ``output/`` is the stand-in with libc++, for the Python of the PyTorch that is there."""
-    folders = [local_path(channel_url(place)) for place in places]
-    pythons = [v for v in ("3.10", "3.12") for f in folders
-               if f is None or any(f.glob(f"linux-64/pytorch-*-libcxx_py{v.replace('.', '')}_*.conda"))]  # fmt: skip
+    pythons = [version for version in ("3.10", "3.12") if is_there("libcxx", version, [*places, *others])]
     if not pythons:
-        command = "tt-conda build pytorch --cxx-stdlib libcxx --python 3.10"
-        pytest.skip(f"no pytorch with libcxx for Python 3.10 is here; to build it: {command}")
+        require("libcxx", "3.10", others)
     folder = tmp_path_factory.mktemp("standin")
     for name in ("sfpi", "tt-metal", "ttnn", "torch-ttnn"):
         shutil.copytree(PROJECT / "recipes" / name, folder / "recipes" / name)

@@ -78,13 +78,15 @@ class _Work:
 
 
 class Builder:
-    """Builds packages into the channel of a project, two at a time."""
+    """Builds packages into the channel of a project, some at a time; of long ones, which take all CPUs, one."""
 
     def __init__(
         self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int,
-        check: Check | None = None, instead: Collection[str] = (),
+        check: Check | None = None, instead: Collection[str] = (), several: Collection[str] = (),
     ) -> None:  # fmt: skip
         self.project, self.config, self.jobs, self.check, self.instead = project, config, jobs, check, instead
+        self.several = several
+        """The axes that have several values where nobody narrows them."""
         self.channel = project / "output"
         if not (self.channel / "noarch" / "repodata.json").is_file():
             index.publish([], self.channel)
@@ -268,8 +270,8 @@ class Builder:
 
     def _request(self, output: Output) -> str:
         """The command that builds an output, for those of its axes that have several values."""
-        several = [axis for axis, values in self.config.to_dict().items() if len(values) > 1 and axis in output.axes]
-        options = [f"--{axis.replace('_', '-')} {output.axes[axis]}" for axis in sorted(several)]
+        several = sorted({*self.several} & {*output.axes})
+        options = [f"--{axis.replace('_', '-')} {output.axes[axis]}" for axis in several]
         return " ".join(["tt-conda build", output.name, *options])
 
     def _older(self, output: Output) -> bool:
@@ -295,13 +297,15 @@ class Builder:
         write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
 
     def _run_all(self, todo: Sequence[_Work], bar: Stage) -> None:
+        settings.engine_environ()  # what is wrong in it is said before anything is built
         waiting, running = list(todo), dict[Future[None], _Work]()
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
                 while waiting or running:
                     unfinished = [work.output for work in [*waiting, *running.values()]]
                     for work in list(waiting):
-                        if len(running) < self.jobs and not any(map(work.output.requires, unfinished)):
+                        long = work.output.on_request and any(other.output.on_request for other in running.values())
+                        if len(running) < self.jobs and not long and not any(map(work.output.requires, unfinished)):
                             waiting.remove(work)
                             running[pool.submit(self._build, work, bar)] = work
                     bar.describe(", ".join(work.output.name for work in running.values()))
@@ -334,7 +338,7 @@ class Builder:
             compression=COMPRESSION,
             unhashed=[CARVER],
         )
-        package, untested, peak = self._engines.run(job, output.name, bar)
+        package, untested, peak = self._engines.run(job, bar)
         if self.check:
             bar.describe(f"{output.name}: audit")
             if said := self.check(package, output.recipe.parent, channels):
@@ -371,7 +375,7 @@ def build(
         channels: where everything else comes from; not called before it is known that there is something to build.
         pythons: the versions that the channels have; packages for another one are left out and named. None: all.
         project: the checkout; default: the nearest folder with ``recipes/`` and ``variants.yaml``.
-        jobs: builds side by side; default: half the CPUs, at least two.
+        jobs: builds side by side; default: half the CPUs, at least two. What is built on request comes one by one.
         check: looks at each package that was built before it is published.
         instead: axis → values that the channels have in place of those in ``variants.yaml``.
 
@@ -402,7 +406,10 @@ def build(
             f"Install one, for instance: uv python install {' '.join(absent)}   and run the command again.",
         )
     with naming_full_disk(project / "output", settings.cache_dir()):
-        builder = Builder(project, config, channels(), jobs or max(2, (os.cpu_count() or 2) // 2), check, instead or ())
+        origin = {axis: values for axis, values in (axes or {}).items() if axis == "origin"}
+        several = [axis for axis, values in narrow(variants, origin, instead).to_dict().items() if len(values) > 1]
+        side_by_side = jobs or max(2, (os.cpu_count() or 2) // 2)
+        builder = Builder(project, config, channels(), side_by_side, check, instead or (), several)
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
             long = [output for output in outputs if output.on_request]

@@ -31,7 +31,7 @@ class Engines:
         self._engines: set[subprocess.Popen[bytes]] = set()
         self._starting, self._stopped = threading.Lock(), False
 
-    def run(self, job: Job, name: str, bar: Stage) -> tuple[Path, list[str], int]:
+    def run(self, job: Job, bar: Stage) -> tuple[Path, list[str], int]:
         """Do a job and show how far it is.
 
         Returns:
@@ -60,9 +60,9 @@ class Engines:
                 for line in events:
                     event = json.loads(line)
                     if "step" in event:
-                        bar.describe(f"{name}: {event['step']}")
+                        bar.describe(f"{job.stem}: {event['step']}")
                     if "done" in event:
-                        bar.part(name, event["done"], event["total"])
+                        bar.part(job.stem, event["done"], event["total"])
                     package = event.get("package", package)
                     problem = event.get("error", problem)
                     untested.update(event.get("absent", ()))

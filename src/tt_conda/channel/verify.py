@@ -142,7 +142,7 @@ def _verify(
             {record["sha256"]: record["channel"] for record in wanted if "sha256" in record},
         ),
     )  # fmt: skip
-    again, _, _ = engines.run(job, output.name, bar)
+    again, _, _ = engines.run(job, bar)
     verdict = Verdict(package, digests(package)[0], digests(again)[0], missing=missing)
     if not verdict.same:
         verdict.differences = differences(package, again)
