@@ -44,7 +44,7 @@ mapped = {line.split()[-1] for line in open("/proc/self/maps") if line.split()[-
 ours = [path for path in mapped if ".so" in path and any(word in os.path.basename(path) for word in WORDS)]
 print(json.dumps({"times": times, "libraries": {path: os.path.getsize(path) for path in ours}}))
 """
-WORDS = ["tt_metal", "ttnn", "libdevice", "libtt", "libtracy", "mpi", "stl"]
+WORDS = ["libtt", "ttnn", "libdevice", "libtracy", "libmpi"]
 """What the libraries of Tenstorrent, and what both wheels bring for them, have in their names."""
 
 

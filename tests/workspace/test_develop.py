@@ -37,9 +37,10 @@ def places() -> list[str | Path]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, places: list[str | Path], others: list[str | Path]) -> Path:
     """A project whose ``output/`` is the stand-in with libc++, for the Python of the PyTorch that is there."""
-    pythons = [version for version in ("3.10", "3.12") if is_there("libcxx", version, [*places, *others])]
+    channels = [*places, *others]
+    pythons = [version for version in ("3.10", "3.12") if is_there("libcxx", version, channels)]
     if not pythons:
-        require("libcxx", "3.10", others)
+        require("libcxx", "3.10", channels)
     folder = tmp_path_factory.mktemp("standin")
     for name in ("sfpi", "tt-metal", "ttnn", "torch-ttnn"):
         shutil.copytree(PROJECT / "recipes" / name, folder / "recipes" / name)
@@ -48,7 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, places: list[str | Path], 
     (folder / "tests").mkdir()
     (folder / "tests/standin").symlink_to(PROJECT / "tests/standin")
     build(
-        ["ttnn", "tt-metal-devel"], project=folder, channels=lambda: [*places, *others],
+        ["ttnn", "tt-metal-devel"], project=folder, channels=lambda: channels,
         axes={"origin": ["source"], "cxx_stdlib": ["libcxx"], "python": pythons[:1], "tt_metal_version": [VERSION]},
         instead={"tt_source": ["../../tests/standin"], "tt_metal_build": ["Release"]},
     )  # fmt: skip
