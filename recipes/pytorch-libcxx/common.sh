@@ -6,15 +6,21 @@ if [ "$pytorch_source" = debian ]; then
     tt-conda sources "$RECIPE_DIR/sources.lock" --dest "$SRC_DIR/pytorch"
 fi
 for file in "$RECIPE_DIR"/patches/*.patch "$RECIPE_DIR/patches/$pytorch_source"/*.patch; do
-    [ ! -e "$file" ] || patch --batch --directory pytorch --strip 1 --input "$file"
+    [ ! -e "$file" ] || patch --forward --fuzz=0 --directory pytorch --strip 1 --input "$file"
 done
-# protobuf is inside libtorch_cpu, hidden; its empty string, which is known by its address, is for libtorch_python too.
+# oneDNN's generators of matrix products (87 files of one straight function each) write machine code once, when a shape
+# is first met. clang takes 95 s for such a file at -O1, which oneDNN sets "for faster build times", and 2.4 s at -O0.
+onednn=pytorch/third_party/ideep/mkl-dnn/src/cpu/x64/CMakeLists.txt
+sed -i 's/_kern_autogen\.cpp)/_autogen.cpp)/; s/set(OPT_LEVEL "-O1")/set(OPT_LEVEL "-O0")/' "$onednn"
+[ "$(grep -c '/\*_autogen\.cpp)\|set(OPT_LEVEL "-O0")' "$onednn")" = 3 ] ||
+    echo "warning: $onednn is another than expected: its generators may take clang two hours more" >&2
+# protobuf is inside libtorch_cpu; its empty string, which is known by its address, is for libtorch_python too.
 sed -i 's/^\([^/]*\<fixed_address_empty_string\)\({};\|;\)/\1 __attribute__((visibility("default")))\2/' \
     pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
 grep -q 'fixed_address_empty_string __attribute__' pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
 mkdir -p licenses
 cp pytorch/LICENSE pytorch/NOTICE licenses/
-for folder in pytorch/third_party/*/ pytorch/third_party/*/mkl-dnn/; do
+for folder in pytorch/third_party/*/ pytorch/third_party/*/mkl-dnn/ pytorch/aten/src/ATen/native/quantized/cpu/qnnpack/; do
     for file in "$folder"{LICENSE,LICENSE.md,LICENSE.rst,LICENSE.txt,LICENSE.MIT,COPYING.MPL2,Copyright.txt}; do
         [ ! -e "$file" ] || install -D -m 644 "$file" "licenses/$(basename "$folder")/$(basename "$file")"
     done
@@ -23,14 +29,16 @@ done
 # Everything is named by paths below the build's own folder, the host environment by this link: then what a compiler
 # cache has of one build serves every other, wherever it takes place.
 ln -sfn "$PREFIX" "$SRC_DIR/host"
-export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
+export CCACHE_BASEDIR=$(dirname "$SRC_DIR") SCCACHE_BASEDIRS=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines CCACHE_PCH_EXTSUM=1
 
-# Precompiled headers halve the time; sccache, which can ask other machines, knows none.
+# Precompiled headers halve the time; sccache, which can ask other machines, does not support them.
 precompiled=ON
 case ${CMAKE_CXX_COMPILER_LAUNCHER:-} in
     *sccache) precompiled=OFF ;;
-    *ccache) export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh" ;;
+esac
+case ${CMAKE_CXX_COMPILER_LAUNCHER:-} in
+    *ccache) export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$CMAKE_CXX_COMPILER_LAUNCHER" ;;
 esac
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"

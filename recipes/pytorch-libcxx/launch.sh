@@ -1,15 +1,19 @@
 #!/bin/bash
-# The compilers' launcher where headers are precompiled. All that is in the build's own folder is named from where the
-# compiler runs: what it makes is then the same everywhere. ccache does not keep precompiled headers, which name their
-# folder all the same; what is compiled with one it finds by what that was made from.
-[ "$PWD" = "$SRC_DIR/build" ] || exec ccache "$@"  # CMake tries the compiler
-arguments=("${@//$PWD\//}")
-arguments=("${arguments[@]//$SRC_DIR\//../}")
+# Starts the C++ compiler through ccache or sccache: launch.sh LAUNCHER COMPILER ARGUMENT...
+# All that is in the build's own folder is named from where the compiler runs: what it makes is then the same everywhere,
+# and what was kept of it serves every other build. ccache does not keep precompiled headers, which name their folder all
+# the same; what is compiled with one it finds by what that was made from.
+set -euo pipefail
+launcher=$1 compiler=$2
+shift
+[ "$PWD" = "$SRC_DIR/build" ] || exec "$launcher" "$@"  # CMake tries the compiler
+arguments=("${@//"$PWD/"/}")
+arguments=("${arguments[@]//"$SRC_DIR/"/../}")
 case " $* " in
     *" -x c++-header "*) ;;
-    *) exec ccache "$1" "${arguments[@]:1}" ;;
+    *) exec "$launcher" "$compiler" "${arguments[@]:1}" ;;
 esac
-"$1" "${arguments[@]:1}" || exit
+"$compiler" "${arguments[@]:1}"
 while [ $# -gt 0 ]; do
     case $1 in
         -o) header=$2 ;;
@@ -20,4 +24,5 @@ done
 {
     printf '%s\n' "${arguments[@]:1}"
     sed 's/^[^ ]*: *//; s/\\$//' "$made_from" | xargs cat
-} | sha256sum > "$header.sum"
+} | sha256sum > "$header.sum.new"
+mv "$header.sum.new" "$header.sum"
