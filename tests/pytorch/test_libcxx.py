@@ -13,6 +13,7 @@ from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
 from tt_conda.channel import environment
+from tt_conda.channel.prefix import installed
 from tt_conda.elf.read import read
 from tt_conda.errors import TtCondaError
 
@@ -155,4 +156,14 @@ def test_what_does_not_fit_is_not_installed(channels: list[str | Path], environm
     environment_with("libcxx")
     with pytest.raises(TtCondaError) as error:
         environment.solve(["torch-ttnn", "pytorch * libcxx_*", "python 3.10.*"], channels)
-    assert "torch-cxx-stdlib" in error.value.what and "libcxx" in error.value.what
+    for cxx_stdlib in ("libcxx", "libstdcxx"):
+        assert re.search(rf"torch-cxx-stdlib ==?1\.0 {cxx_stdlib}\b", error.value.what), error.value.what
+
+
+def test_its_dependencies_fit_what_it_was_compiled_with(prefix: Path) -> None:
+    """One libtorch, to the build, and the numpy whose interface it has."""
+    records = {record.name.normalized: record for record in installed(prefix)}
+    depends = dict(spec.split(" ", 1) for spec in records["pytorch"].depends if " " in spec)
+    assert depends["libtorch"] == f"=={records['libtorch'].version} {records['libtorch'].build}"
+    numpy = str(records["numpy"].version)
+    assert (",<2" in depends["numpy"]) == numpy.startswith("1."), depends["numpy"]
