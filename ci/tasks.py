@@ -1,7 +1,8 @@
 """Run a task of pixi.toml as pixi would: what it depends on first, then its command in a shell.
 
-A task with ``inputs`` is left out while they, its ``outputs``, its command and this environment are as they were when
-it last ended well. The tasks of all features are one list here: all environments are the one of `ci/run`.
+A task with ``inputs`` is left out while they, its ``outputs``, its command and this environment are as they were
+when it last ended well; with arguments it always runs. The tasks of all features are one list here: all
+environments are the one of `ci/run`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _files(patterns: Sequence[str]) -> list[Path]:
 def run(name: str, task: dict[str, Any], arguments: Sequence[str]) -> int:
     """Run one task, or say that there is nothing to do; its exit code."""
     command, file = command_of(task, arguments), _STATE / name
-    if "inputs" not in task:
+    if "inputs" not in task or arguments:  # which may name more that it works with
         return _code(["bash", "-c", command])
     state = made_from(task, command)
     if file.is_file() and (outputs := made(task)) is not None and file.read_text() == json.dumps([state, outputs]):

@@ -33,7 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str | None:
     if others := settings.channels():
         return (
-            f"tests/seed is left out: it is about the embedded channel, and TT_CONDA_CHANNELS has {', '.join(others)}"
+            "what is about the embedded channel, or takes files from Debian's archive, is left out:"
+            f" TT_CONDA_CHANNELS has {', '.join(others)}"
         )
     return None
 
@@ -41,7 +42,9 @@ def pytest_report_header() -> str | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if settings.channels():
         seed = Path(__file__).parent / "seed"
-        about_it = [item for item in items if item.path.is_relative_to(seed)]
+        about_it = [
+            item for item in items if item.path.is_relative_to(seed) or item.get_closest_marker("debian") is not None
+        ]
         config.hook.pytest_deselected(items=about_it)
         items[:] = [item for item in items if item not in about_it]
 

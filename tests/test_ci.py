@@ -69,6 +69,10 @@ description = "Makes a file of others"
 cmd = "cat made"
 depends-on = [{ task = "makes", environment = "f" }]
 description = "Uses it"
+[tasks.shows]
+cmd = "cat"
+inputs = ["in/**"]
+description = "Shows files"
 [tasks.says]
 args = [{ arg = "what", default = "nothing" }]
 cmd = "echo {{ what }}, {{what}}"
@@ -111,6 +115,12 @@ def test_tasks_come_after_what_they_depend_on_and_once(run: Run, checkout: Path)
     done = run("three", "a b", "$HOME", "--x")
     assert done.stdout.splitlines() == [f"one {checkout}", "two", "['a b', '$HOME', '--x']"], done.stderr
     assert done.returncode == 0
+
+
+def test_arguments_may_name_more_than_the_inputs(run: Run, checkout: Path) -> None:
+    for text in ("1", "2"):
+        (checkout / "more").write_text(text)
+        assert run("shows", "more").stdout == text
 
 
 @pytest.mark.parametrize(("task", "code"), [("fails", 7), ("after", 7), ("killed", 137)])

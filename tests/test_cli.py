@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -222,6 +223,32 @@ def test_with_one_python_it_builds_what_it_can(
     assert "left out a-1.0-py312_0, b-1.0-py312_0: no such CPython on this machine" in capfd.readouterr().err
     assert _main(monkeypatch, "build", "--channel", str(tmp_path / "channel")) == 0
     assert asked["pythons"] is None  # that channel has its own
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"), [("src", "{}/src"), ("upstream", "upstream"), ("../../here", "../../here")]
+)
+def test_one_s_own_sources_are_named_from_where_one_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str, taken: str
+) -> None:
+    """Or from a recipe's folder, as rattler-build takes them."""
+    for folder in ("src", "here", "recipes/one"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setenv("TT_CONDA_PROJECT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("tt_conda.channel.build.build", lambda packages, **more: given.update(more) or Built(tmp_path))
+    options = ["build", "ttnn", "--origin", "source", "--channel", "conda-forge"]
+    assert _main(monkeypatch, *options, "--tt-source", asked) == 0
+    assert given["instead"]["tt_source"] == [taken.format(tmp_path)]
+
+
+def test_sources_that_are_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TT_CONDA_PROJECT", str(tmp_path))
+    assert _main(monkeypatch, "build", "--origin", "source", "--channel", "c", "--tt-source", "nowhere") == 2
+    assert "--tt-source: there is no folder nowhere" in capfd.readouterr().err
 
 
 def test_environments_of_a_missing_python_are_left_out_of_the_proof(

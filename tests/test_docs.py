@@ -107,7 +107,8 @@ def check(words: list[str]) -> str:
         case ["conda", "build", folder, "--variant-config-files", file]:
             assert (PROJECT / folder / "recipe.yaml").is_file() and (PROJECT / file).is_file()
         case ["python", script, *_] if script.startswith(("benchmarks/", "ci/")):
-            assert (PROJECT / script).is_file()
+            text = (PROJECT / script).read_text()
+            assert not [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in text]
         case ["python", "-m", "pip" | "pytest", *_]:
             pass
         case [program, *_]:

@@ -18,6 +18,7 @@ import yaml
 
 from tt_conda.cli import app
 from tt_conda.inputs.store import Store
+from tt_conda.settings import engine_environ
 
 PROJECT = Path(__file__).parents[1]
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yml"))
@@ -148,8 +149,10 @@ def test_what_is_cached_is_the_store_named_by_what_is_pinned(tmp_path: Path, mon
     store = f"${{{{ env.TT_CONDA_CACHE }}}}/{Store.default().folder.relative_to(tmp_path)}"
     caches = [step["with"] for _, step in steps() if step.get("uses", "").startswith("actions/cache@")]
     assert caches and list(PROJECT.glob("recipes/*/*.lock"))
+    compiled = f"${{{{ env.TT_CONDA_CACHE }}}}/{Path(engine_environ()['CCACHE_DIR']).relative_to(tmp_path)}"
     for given in caches:
-        assert given["path"] == store and "recipes/*/*.lock" in given["key"]
+        assert given["path"] in (store, compiled)
+        assert given["path"] == compiled or "recipes/*/*.lock" in given["key"]
     for path in WORKFLOWS:
         assert "TT_CONDA_CACHE" in load(path)["env"], path
 

@@ -29,6 +29,8 @@ done
 # Everything is named by paths below the build's own folder, the host environment by this link: then what a compiler
 # cache has of one build serves every other, wherever it takes place.
 ln -sfn "$PREFIX" "$SRC_DIR/host"
+export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}  # by pixi or rattler-build, too
+export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") SCCACHE_BASEDIRS=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines CCACHE_PCH_EXTSUM=1
 
@@ -43,13 +45,15 @@ esac
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
 export CFLAGS=$flags CXXFLAGS=$flags
-# The lazy libtorch.so needs libtorch_cpu.so without using it, so no --as-needed here.
-export LDFLAGS="-Wl,-O2 -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib"
+# The lazy libtorch.so needs libtorch_cpu.so without using it, so no --as-needed here. The one search path is as long in
+# every folder, and without an identifier that is made from it the same objects give the same libraries.
+export LDFLAGS="-Wl,-O2 -Wl,-rpath,$PREFIX/lib -L$SRC_DIR/host/lib -Wl,--build-id=none"
 unset CPPFLAGS
 [ "$cxx_stdlib" = libstdcxx ] || CXXFLAGS+=" -stdlib=libc++"
 
 export PYTORCH_BUILD_VERSION=$PKG_VERSION PYTORCH_BUILD_NUMBER=0 OpenBLAS_HOME=$SRC_DIR/host
 export MAX_JOBS=$CPU_COUNT
+export PYTHONHASHSEED=0  # sets in .pyc files, and what is generated from sets, have the same order each time
 export NINJA_STATUS="[%f/%t] "
 
 export GIT_CEILING_DIRECTORIES=$SRC_DIR  # oneDNN tells its commit, and would tell that of what is around this folder
@@ -68,6 +72,7 @@ settings=(
     -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG"
     -DCMAKE_PREFIX_PATH="$SRC_DIR/host"
     -DCMAKE_INSTALL_LIBDIR=lib
+    -DCMAKE_SKIP_RPATH=ON
     -DTORCH_BUILD_VERSION="$PKG_VERSION"
     -DBUILD_TEST=OFF
     -DBUILD_BINARY=OFF

@@ -1,6 +1,14 @@
 #!/bin/bash
 # Install a checkout for editing into the activated environment: torch-ttnn's, or any other Python project's.
 set -euo pipefail
+case $(command -v python) in
+    "${CONDA_PREFIX:-none}"/*) ;;
+    *)
+        echo "error: this is for the environment dev: pixi run -e dev develop CHECKOUT, or" >&2
+        echo "tt-conda shell dev --editable CHECKOUT" >&2
+        exit 2
+        ;;
+esac
 editable() { python -m pip install --no-deps --no-build-isolation --editable "$1"; }
 
 checkout=$(cd "$1" && pwd)

@@ -108,11 +108,13 @@ def build(
     origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
     cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
     python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
-    tt_metal_version: Annotated[list[str] | None, typer.Option(help="One of those in variants.yaml.")] = None,
+    tt_metal_version: Annotated[
+        list[str] | None, typer.Option(help="One of those in variants.yaml; --origin source: variants.source.yaml.")
+    ] = None,
     pytorch_source: Annotated[list[str] | None, typer.Option(help="upstream or debian.")] = None,
     tt_source: Annotated[
         str | None,
-        typer.Option(metavar="upstream|FOLDER", help="For --origin source: tt-metal's and others' checkouts."),
+        typer.Option(metavar="upstream|FOLDER", help="For --origin source: where tt-metal/ and others are."),
     ] = None,
     tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
     channel: _Channels = None,
@@ -139,7 +141,7 @@ def build(
     asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python, "tt_metal_version": tt_metal_version}
     instead = {
         "pytorch_source": pytorch_source,
-        "tt_source": tt_source and [tt_source],
+        "tt_source": tt_source and [_source(tt_source)],
         "tt_metal_build": tt_metal_build and [tt_metal_build],
     }
     axes = {axis: values for axis, values in asked.items() if values}
@@ -157,7 +159,9 @@ def build(
 def verify(
     packages: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PACKAGE]...", help="Files, or names of packages in output/; none: all."),
+        typer.Argument(
+            metavar="[PACKAGE]...", help="Files, or names in output/; none: all, but what is built on request."
+        ),
     ] = None,
     channel: _Channels = None,
     jobs: Annotated[int, typer.Option(min=1, help="Builds side by side.")] = 2,
@@ -496,6 +500,21 @@ def _others() -> list[str | Path]:
 
     others: list[str | Path] = list(settings.channels())
     return [*settings.extra_channels(), *(others or [_embedded()])]
+
+
+def _source(asked: str) -> str:
+    """The axis's value: ``upstream``, or a folder, from here or from a recipe's own."""
+    from tt_conda import settings
+
+    here = Path(asked).expanduser()
+    if asked == "upstream" or any((recipe / asked).is_dir() for recipe in settings.project_dir().glob("recipes/*")):
+        return asked
+    if not here.is_dir():
+        raise TtCondaError(
+            f"--tt-source: there is no folder {asked}",
+            "Name the folder that tt-metal/ and the others are in (docs/source.md), or upstream.",
+        )
+    return str(here.absolute())
 
 
 def _instead(given: list[str] | None) -> dict[str, list[str]]:

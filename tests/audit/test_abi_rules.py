@@ -136,7 +136,7 @@ EXTENSION = (
 
 @pytest.mark.parametrize(("theirs", "ours"), [("libstdc++", "libc++"), ("libc++", "libstdc++")])
 def test_the_other_standard_library(cxx: CompileCxx, tmp_path: Path, theirs: str, ours: str) -> None:
-    """Seed 002's case: an extension that is compiled with libc++, and PyTorch, which is compiled with libstdc++."""
+    """An extension that is compiled with libc++, and PyTorch, which is compiled with libstdc++."""
     c10 = cxx(theirs, "all/libc10.so", C10 % "{}", "-Wl,-soname,libc10.so")
     extension = cxx(ours, "all/ext.so", EXTENSION, str(c10), "-Wl,-rpath,$ORIGIN")
     assert any(name.startswith(TORCH_CHECK_FAIL) for name in read_targets([c10]).objects[str(c10)].elf.symbols.defined)

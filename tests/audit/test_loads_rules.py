@@ -35,7 +35,7 @@ def symbol(name: str, *needs: str) -> str:
 
 @pytest.fixture(scope="module")
 def without_tracy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of seed 000 from which libtracy was deleted."""
+    """A wheel from which libtracy was deleted, as its users did."""
     wheel = published(TTNN_062)
     copy = tmp_path_factory.mktemp("wheels") / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:

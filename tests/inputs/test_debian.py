@@ -18,6 +18,7 @@ def small() -> Deb:
     return find_deb(Table.load().lock, "libmd0")
 
 
+@pytest.mark.debian
 def test_from_the_archive_into_an_empty_cache(cache: Path, tmp_path: Path, small: Deb) -> None:
     path = debian.fetch_debs([small])[small.sha256]
     assert path.is_relative_to(cache) and store.sha256_of(path) == small.sha256
@@ -26,6 +27,7 @@ def test_from_the_archive_into_an_empty_cache(cache: Path, tmp_path: Path, small
     assert deb_control(path)["Package"] == "libmd0"
 
 
+@pytest.mark.debian
 def test_a_wrong_hash_and_a_superseded_version_are_named(cache: Path, small: Deb) -> None:
     with pytest.raises(TtCondaError) as error:
         debian.fetch_debs([small.model_copy(update={"sha256": "ab" * 32})])

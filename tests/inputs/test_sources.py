@@ -40,6 +40,7 @@ def pinned(tmp_path: Path, cache: Path, members: dict[str, str], **want: str) ->
     return tmp_path / "sources.lock"
 
 
+@pytest.mark.debian
 def test_from_the_archive_into_an_empty_cache(cache: Path, tmp_path: Path) -> None:
     wants = [{"source": "fxdiv", "suite": "trixie", "into": "FXdiv"},
              {"source": "pytorch", "suite": "trixie", "part": "debian", "into": "debian", "folder": "debian"},
@@ -54,6 +55,7 @@ def test_from_the_archive_into_an_empty_cache(cache: Path, tmp_path: Path) -> No
     assert not list((tmp_path / "tree").glob(".*"))
 
 
+@pytest.mark.debian
 def test_a_wrong_hash_and_a_superseded_version_are_named(cache: Path, tmp_path: Path) -> None:
     pin = find_source(load(PYTORCH), "fxdiv")
     lock = tmp_path / "sources.lock"

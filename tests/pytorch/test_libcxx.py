@@ -37,7 +37,7 @@ def libcxx(environment_with: Environment) -> Path:
 
 @pytest.fixture(scope="module")
 def extension(libcxx: Path, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seed 002's case: an extension that registers a device ``ttnn``, compiled by CMake, which names no -stdlib."""
+    """An extension that registers a device ``ttnn``, compiled by CMake, which names no -stdlib."""
     build = tmp_path_factory.mktemp("ttnn_device")
     call(libcxx, "bash", "-c", BUILD.format(source=HERE / "ttnn_device", build=build))
     return build / "libttnn_device.so"

@@ -19,7 +19,6 @@ import pytest
 
 from published import TORCH_020, TTNN_065, published
 from script import loaded
-from tt_conda import settings
 from tt_conda.channel import environment
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.inputs import lock as locks
@@ -125,10 +124,9 @@ def test_a_debug_build_stands_behind_another() -> None:
             assert bool(behind) == ("sourcedebug" in output.stem), output.stem
 
 
+@pytest.mark.debian
 def test_what_they_need_can_be_solved() -> None:
     """Every environment of every variant, with the embedded channel; but for each other and what it lacks."""
-    if settings.channels():
-        pytest.skip("this machine has one of the two anyway")
     outputs, channel = rendered(), ensure_channel()
     recipes = sorted(PROJECT.glob("recipes/*/recipe.yaml"))
     own = {o.name for o in (*outputs, *render(recipes, narrow(PROJECT / "variants.yaml", {})))}
@@ -365,6 +363,7 @@ def test_kernels_that_lack_a_header_are_an_error(kernels: ModuleType, tmp_path: 
 # --- the check of the sources ---
 
 
+@pytest.mark.debian
 def test_the_hash_of_a_tree_is_nix_s(prepare: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert prepare.nar_hash(tmp_path / "empty") == "sha256-pQpattmS9VmO3ZIQUFn66az8GSmB4IvYhTTCFn6SUmo="

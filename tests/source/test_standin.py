@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from torch_builds import is_there
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
@@ -162,10 +164,14 @@ def test_debug(make: Make, project: Path, others: list[str | Path]) -> None:
 
 
 def test_what_does_not_fit_is_not_installed(make: Make, project: Path, others: list[str | Path]) -> None:
+    channels = [project / "output", *others]
     for cxx_stdlib in STDLIBS:
-        make("libttnn", cxx_stdlib=cxx_stdlib)
-    with pytest.raises(TtCondaError, match="tt-metal"):
-        environment.solve(["libttnn * libcxx_local_*", "tt-metal * libstdcxx_local_*"], [project / "output", *others])
+        make("libttnn", "torch-cxx-stdlib", cxx_stdlib=cxx_stdlib)
+        each = [f"{name} * {cxx_stdlib}_local_*" for name in ("libttnn", "tt-metal")]
+        environment.solve([*each, f"torch-cxx-stdlib * {cxx_stdlib}"], channels)
+    for spec in ("tt-metal * libstdcxx_local_*", "torch-cxx-stdlib * libstdcxx"):
+        with pytest.raises(TtCondaError, match=spec.split(" ")[0]):
+            environment.solve(["libttnn * libcxx_local_*", spec], channels)
 
 
 @pytest.mark.parametrize("cxx_stdlib", STDLIBS)
@@ -194,6 +200,8 @@ print(sorted(name for name in count if name.startswith(("libc++.so", "libstdc++.
 """
     said = call(prefix, "python", "-c", code).stdout.splitlines()
     assert said[0] == "[]"
+    # the C library's own programs, as Python's readline, may bring libstdc++ in; what is ours brings one
+    assert any(name.startswith(RUNTIME[cxx_stdlib].rpartition(".")[0]) for name in ast.literal_eval(said[1])), said[1]
     code = "import torch, torch_ttnn.cpp_extension; one = torch.ones(1, device='ttnn:0'); one + one"
     for value, logged in (("1", "add\n"), ("0", "")):
         assert call(prefix, "python", "-W", "ignore", "-c", code, DEBUG_CPP_EXT=value).stderr == logged
@@ -208,16 +216,20 @@ print(sorted(name for name in count if name.startswith(("libc++.so", "libstdc++.
     assert [f"{f.code} {f.message}" for f in bad] == []
 
 
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
 def test_built_again_it_is_the_same(
-    make: Make, project: Path, others: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Elsewhere, and compiled again: the compiler's cache is another one."""
-    make("ttnn", cxx_stdlib="libcxx")
+    make: Make, project: Path, others: list[str | Path], python: str, tmp_path: Path, cxx_stdlib: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Every package, elsewhere, and compiled again: the compiler's cache is another one."""
+    with_pytorch = is_there(cxx_stdlib, python, others)
+    names = {"ttnn", "tt-metal-devel", "tt-metal-static", *(["torch-ttnn"] if with_pytorch else [])}
+    make(*names, cxx_stdlib=cxx_stdlib)
     monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
-    packages = [
-        path for name in ("tt-metal", "libttnn", "ttnn")
-        for path in (project / "output/linux-64").glob(f"{name}-[0-9]*-libcxx_local_*.conda")
-    ]  # fmt: skip
-    assert len(packages) == 3
+    common = ["noarch/tt-metal-*.conda", "*/sfpi-*.conda"] if cxx_stdlib == "libcxx" else []
+    packages = [path for pattern in (f"linux-64/*-{cxx_stdlib}_local_*.conda", *common)
+                for path in (project / "output").glob(pattern)]  # fmt: skip
+    wanted = names | {"tt-metal", "libttnn"} | ({"tt-metal-source", "tt-metal-kernels", "sfpi"} if common else set())
+    assert {path.name.rsplit("-", 2)[0] for path in packages} == wanted
     for verdict in verify(packages, [project / "output", *others], project=project):
         assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences)

@@ -69,7 +69,7 @@ def pinned(folder: Path) -> Iterator[str]:
 def test_the_extension_finds_what_it_needs_in_the_environment(
     torch_ttnn: Path, extension: Path, unpack: Callable[[str], Path], environment_of: Callable[[str], Path]
 ) -> None:
-    """Along its own search path, beside what it depends on; but PyTorch, which is another issue's, and glibc."""
+    """Along its own search path, beside what it depends on; but PyTorch, which has tests of its own, and glibc."""
     elf, place = read(extension), extension.relative_to(torch_ttnn)
     assert (elf.rpath, elf.runpath) == ("$ORIGIN/" + "/".join([".."] * (len(place.parts) - 2)), None)
     environment = environment_of("0.65-py310")

@@ -48,7 +48,7 @@ def test_no_file_is_in_two_packages(everything: list[PackageFacts]) -> None:
 
 
 def test_every_library_that_is_needed_is_in_one_package(everything: list[PackageFacts]) -> None:
-    """By soname, glibc's apart; PyTorch's are another issue's."""
+    """By soname, glibc's apart, and PyTorch's, which have tests of their own."""
     provided = {o.soname or o.path.rsplit("/", 1)[1] for p in everything for o in p.objects}
     needed = {soname for p in everything for o in p.objects for soname in o.needed}
     pytorch = {"libc10.so", "libtorch.so", "libtorch_cpu.so", "libtorch_python.so"}

@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rattler import MatchSpec, PackageName, PackageRecord, RepoDataRecord
@@ -141,6 +142,14 @@ def test_the_constraint_is_a_package_of_this_project(cxx_stdlib: str, outputs: l
     assert other and not any(constraint.matches(_record(o)) for o in other)
 
 
+def test_dev_has_the_tt_metal_that_torch_ttnn_fits() -> None:
+    """Newer ones are compiled as well, and the solver would take the newest."""
+    axes = yaml.safe_load((PROJECT / "variants.source.yaml").read_text())
+    (fitting,) = (metal for metal, torch_ttnn in zip(axes["tt_metal_version"], axes["torch_ttnn_version"], strict=True)
+                  if torch_ttnn != "none")  # fmt: skip
+    assert f"tt-metal =={fitting}" in WORKSPACE.environment("dev").constraints
+
+
 def _record(output: Output) -> PackageRecord:
     build = BuildString(output.rendered.recipe.build.string)
     return PackageRecord(PackageName(output.name), output.version, build, 0, "noarch")
@@ -206,7 +215,8 @@ def test_a_task_has_its_programs_and_its_files(feature: str, name: str, task: di
 
 def test_what_decides_about_the_packages_is_an_input_of_their_task() -> None:
     inputs = MANIFEST["feature"]["build"]["tasks"]["packages"]["inputs"]
-    assert {"recipes/**", "src/**", "variants.yaml", "pyproject.toml"} <= set(inputs)
+    variants = {path.name for path in PROJECT.glob("variants*.yaml")}
+    assert {"recipes/**", "src/**", "pyproject.toml", *variants} <= set(inputs)
 
 
 # --- each recipe is a package of its own ---

@@ -9,6 +9,7 @@ SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION "$PYTHON" -m pip install "$SRC_DIR/t
     --no-deps --no-build-isolation --no-index --no-compile -v
 
 ln -sfn "$PREFIX" host
+export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
 export CXXFLAGS="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"

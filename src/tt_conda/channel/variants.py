@@ -125,7 +125,8 @@ def narrow(
         have = [str(value) for value in values.get(axis, [])]
         if unknown := [value for value in chosen if value not in have]:
             raise TtCondaError(
-                f"{variants}: {axis} has no value {', '.join(unknown)}", f"It has: {', '.join(have) or 'none'}."
+                f"{(variants, *further)[-1]}: {axis} has no value {', '.join(unknown)}",
+                f"It has: {', '.join(have) or 'none'}.",
             )
         places = [place for place, value in enumerate(have) if value in chosen]
         group = next((group for group in groups if axis in group), [axis])

@@ -6,6 +6,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from audit.rules.scenes import TORCH_010, TTNN_062, by_subject, compile_library, embedded, found, functions, scene_of
 from published import TORCH_020, TTNN_065, other_wheel
 from tt_conda.audit.finding import Severity
@@ -15,7 +17,7 @@ FOUR = ("_ttnncpp.so", "libdevice.so", "libtt_metal.so", "libtt_stl.so")
 
 
 def test_torch_ttnn_brings_the_libraries_of_ttnn_again() -> None:
-    """Seed 000: 43.7 MiB of libraries, doubled by the pair."""
+    """43.7 MiB of libraries, doubled by the pair."""
     first = {
         item.library: item.size for item in reversed(list(scene_of(TTNN_062)))
         if item.library in FOUR and "/build/lib/" in item.path
@@ -57,6 +59,7 @@ def test_torch_ttnn_has_two_libtt_metal() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.debian
 def test_the_second_libssl_beside_conda_s() -> None:
     """psycopg/psycopg2#543: the wheel's libssl beside the one that Python's ssl uses."""
     twice = by_subject(found(read_targets([embedded("openssl"), other_wheel("psycopg2-binary")]), "TC101"))

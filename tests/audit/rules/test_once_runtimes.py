@@ -26,6 +26,7 @@ def test_two_libgomp_from_two_wheels() -> None:
     assert found(scene_of("scikit-learn", "pykdtree"), "TC101") == []
 
 
+@pytest.mark.debian
 @pytest.mark.parametrize(("name", "runtimes"), [("llvm-openmp", "libomp, libgomp"), ("libgomp", "libgomp 2 times")])
 def test_conda_s_openmp_beside_a_wheel_s(name: str, runtimes: str) -> None:
     """prefix-dev/pixi#6818: OpenMP in the environment, another one in a wheel."""

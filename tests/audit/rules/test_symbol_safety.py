@@ -22,7 +22,7 @@ MANY = [f"ggml_{n}" for n in range(40)]
     [("cyllama-0.2.18", "cyllama/llama/server/embedded"), ("cyllama-0.7.0", "cyllama/sd/stable_diffusion")],
 )
 def test_cyllama_is_graded(label: str, extension: str) -> None:
-    """Seed 003 calls its builds poor; the published ones hide ggml, and export something else."""
+    """Its builds were called poor; the published ones hide ggml, and export something else."""
     (finding,) = found(scene_of(label), "TC401")
     assert "symbol safety is depends" in finding.message
     assert finding.severity is Severity.NOTE
