@@ -226,13 +226,14 @@ def test_with_one_python_it_builds_what_it_can(
 
 
 @pytest.mark.parametrize(
-    ("asked", "taken"), [("src", "{}/src"), ("upstream", "upstream"), ("../../here", "../../here")]
+    ("asked", "taken"),
+    [("src", "{}/src"), (".", "{}"), ("both", "{}/both"), ("upstream", "upstream"), ("../../here", "../../here")],
 )
 def test_one_s_own_sources_are_named_from_where_one_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str, taken: str
 ) -> None:
     """Or from a recipe's folder, as rattler-build takes them."""
-    for folder in ("src", "here", "recipes/one"):
+    for folder in ("src", "here", "both", "recipes/one/both"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.setenv("TT_CONDA_PROJECT", str(tmp_path))
     monkeypatch.chdir(tmp_path)

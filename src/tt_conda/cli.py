@@ -507,14 +507,16 @@ def _source(asked: str) -> str:
     from tt_conda import settings
 
     here = Path(asked).expanduser()
-    if asked == "upstream" or any((recipe / asked).is_dir() for recipe in settings.project_dir().glob("recipes/*")):
+    if asked == "upstream":
         return asked
-    if not here.is_dir():
-        raise TtCondaError(
-            f"--tt-source: there is no folder {asked}",
-            "Name the folder that tt-metal/ and the others are in (docs/source.md), or upstream.",
-        )
-    return str(here.absolute())
+    if here.is_dir():
+        return str(here.resolve())
+    if any((recipe / asked).is_dir() for recipe in settings.project_dir().glob("recipes/*")):
+        return asked
+    raise TtCondaError(
+        f"--tt-source: there is no folder {asked}",
+        "Name the folder that tt-metal/ and the others are in (docs/source.md), or upstream.",
+    )
 
 
 def _instead(given: list[str] | None) -> dict[str, list[str]]:

@@ -226,7 +226,8 @@ def test_built_again_it_is_the_same(
     names = {"ttnn", "tt-metal-devel", "tt-metal-static", *(["torch-ttnn"] if with_pytorch else [])}
     make(*names, cxx_stdlib=cxx_stdlib)
     monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
-    common = ["noarch/tt-metal-*.conda", "*/sfpi-*.conda"] if cxx_stdlib == "libcxx" else []
+    common = ["linux-64/tt-metal-source-*", "noarch/tt-metal-kernels-*", "linux-64/sfpi-*"]  # for both
+    common = common if cxx_stdlib == "libcxx" else []
     packages = [path for pattern in (f"linux-64/*-{cxx_stdlib}_local_*.conda", *common)
                 for path in (project / "output").glob(pattern)]  # fmt: skip
     wanted = names | {"tt-metal", "libttnn"} | ({"tt-metal-source", "tt-metal-kernels", "sfpi"} if common else set())

@@ -116,16 +116,18 @@ def narrow(
         )
     values: dict[str, list[Any]] = {}
     groups: list[list[str]] = []
+    said_in: dict[str, Path] = {}
     for file in (variants, *further):
         config = _read(file)
         values.update(config.to_dict())
+        said_in.update(dict.fromkeys(config.to_dict(), file))
         groups += [list(group) for group in config.zip_keys or []]
     values.update({axis: list(other) for axis, other in (instead or {}).items() if axis in values})
     for axis, chosen in wanted.items():
         have = [str(value) for value in values.get(axis, [])]
         if unknown := [value for value in chosen if value not in have]:
             raise TtCondaError(
-                f"{(variants, *further)[-1]}: {axis} has no value {', '.join(unknown)}",
+                f"{said_in.get(axis, variants)}: {axis} has no value {', '.join(unknown)}",
                 f"It has: {', '.join(have) or 'none'}.",
             )
         places = [place for place, value in enumerate(have) if value in chosen]
