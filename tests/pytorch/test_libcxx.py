@@ -156,8 +156,7 @@ def test_what_does_not_fit_is_not_installed(channels: list[str | Path], environm
     environment_with("libcxx")
     with pytest.raises(TtCondaError) as error:
         environment.solve(["torch-ttnn * libstdcxx_*", "pytorch * libcxx_*", "python 3.10.*"], channels)
-    for cxx_stdlib in ("libcxx", "libstdcxx"):
-        assert re.search(rf"torch-cxx-stdlib ==?1\.0 {cxx_stdlib}\b", error.value.what), error.value.what
+    assert re.search(r"torch-cxx-stdlib ==?1\.0 lib(std)?cxx\b", error.value.what), error.value.what
 
 
 def test_its_dependencies_fit_what_it_was_compiled_with(prefix: Path) -> None:

@@ -12,7 +12,12 @@ ln -sfn "$PREFIX" host
 export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
-export CXXFLAGS="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
+flags="-ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
+# PyTorch's headers, as they are named, and as ccache names them
+for folder in "$PREFIX" "$(realpath --no-symlinks --relative-to="$SRC_DIR/build" "$PREFIX")"; do
+    flags+=" -ffile-prefix-map=$folder=host-prefix"
+done
+export CXXFLAGS="-fPIC -isystem $SRC_DIR/host/include $flags"
 # libtorch_python.so and its like are needed for what they register, not for their symbols
 export LDFLAGS="-Wl,-O2 -Wl,--disable-new-dtags -L$SRC_DIR/host/lib"
 [ "$cxx_stdlib" = libstdcxx ] || CXXFLAGS+=" -stdlib=libc++"
