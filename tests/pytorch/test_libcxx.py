@@ -116,6 +116,18 @@ except RuntimeError as error:
     assert "only vectors" in call(prefix, "python", "-c", code).stdout
 
 
+@pytest.mark.parametrize("cxx_stdlib", ["libcxx", "libstdcxx"])
+def test_dot_products(environment_with: Environment, call: Call, cxx_stdlib: str) -> None:
+    """CMake does not ask how OpenBLAS returns complex numbers: those of PyTorch were 0."""
+    code = """
+import torch
+for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+    a, b = torch.randn(2, 5, dtype=dtype)
+    assert torch.allclose(torch.dot(a, b), (a * b).sum()) and torch.allclose(torch.vdot(a, b), (a.conj() * b).sum())
+"""
+    call(environment_with(cxx_stdlib), "python", "-c", code)
+
+
 def test_inductor_compiles_with_it(libcxx: Path, call: Call) -> None:
     code = "import torch; f = torch.compile(lambda x: (x.sin() + 1).sum()); print(f(torch.zeros(5000)).item())"
     assert call(libcxx, "python", "-c", code).stdout.split() == ["5000.0"]
