@@ -29,7 +29,7 @@ for backend in ("eager", "aot_eager"):
     assert torch.allclose(torch.compile(model, backend=backend)(images), model(images))
 
 assert torch.allclose(torch.linalg.inv(torch.eye(3) * 2), torch.eye(3) / 2)  # LAPACK
-for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):  # BLAS, and how it returns what it returns
+for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):  # BLAS
     a, b = torch.randn(2, 5, dtype=dtype)
     assert torch.allclose(torch.dot(a, b), (a * b).sum()) and torch.allclose(torch.vdot(a, b), (a.conj() * b).sum())
 assert torch.allclose(torch.fft.ifft(torch.fft.fft(torch.ones(4))).real, torch.ones(4))
