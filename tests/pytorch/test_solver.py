@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from tt_conda.errors import TtCondaError
 
 OURS = ("torch-cxx-stdlib", "libtorch", "pytorch")
 STDLIBS = ("libcxx", "libstdcxx")
-
-Solve = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
