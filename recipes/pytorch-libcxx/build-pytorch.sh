@@ -19,7 +19,7 @@ cmake --build build --parallel "$MAX_JOBS"
 # setup.py finds its build folder configured and built, installs from it into torch/, and packs that.
 ln -sfn ../build pytorch/build
 cd pytorch
-USE_SYSTEM_LIBS=1 "$PYTHON" -m pip install . --no-deps --no-build-isolation --no-index -v
+USE_SYSTEM_LIBS=1 "$PYTHON" -m pip install . --no-deps --no-build-isolation --no-index --no-compile -v
 
 # One copy of everything: libraries, programs and headers go where the environment has such things, beside libtorch's,
 # and torch/ gets links to them. Third parties' own files, which cmake installs too, are in no package.
@@ -44,4 +44,6 @@ done
 ln -s ../../../../../bin/torch_shm_manager "$torch/bin/torch_shm_manager"
 # Extensions include the pybind11 that the bindings were compiled with.
 cp --recursive "$SP_DIR/pybind11/include/pybind11" "$torch/include/"
+find "$SP_DIR"/pybind11-*.dist-info -name 'LICENSE*' -exec install -D -m 644 {} licenses/pybind11/LICENSE \;
+"$PYTHON" -m compileall -q -s "$PREFIX" --invalidation-mode checked-hash "$SP_DIR"/{torch,torchgen,functorch}
 rm -f "$PREFIX"/bin/torch{run,frtrace}  # of torch.distributed, which is not in this package

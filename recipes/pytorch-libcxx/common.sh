@@ -5,7 +5,7 @@ cd "$SRC_DIR"
 if [ "$pytorch_source" = debian ]; then
     tt-conda sources "$RECIPE_DIR/sources.lock" --dest "$SRC_DIR/pytorch"
 fi
-for file in "$RECIPE_DIR"/patches/*.patch "$RECIPE_DIR/patches/$pytorch_source"/*.patch; do
+for file in "$RECIPE_DIR"/patches/{,"$pytorch_source/","$cxx_stdlib/"}*.patch; do
     [ ! -e "$file" ] || patch --forward --fuzz=0 --directory pytorch --strip 1 --input "$file"
 done
 # oneDNN's generators of matrix products (87 files of one straight function each) write machine code once, when a shape
@@ -15,13 +15,16 @@ sed -i 's/_kern_autogen\.cpp)/_autogen.cpp)/; s/set(OPT_LEVEL "-O1")/set(OPT_LEV
 [ "$(grep -c '/\*_autogen\.cpp)\|set(OPT_LEVEL "-O0")' "$onednn")" = 3 ] ||
     echo "warning: $onednn is another than expected: its generators may take clang two hours more" >&2
 # protobuf is inside libtorch_cpu; its empty string, which is known by its address, is for libtorch_python too.
-sed -i 's/^\([^/]*\<fixed_address_empty_string\)\({};\|;\)/\1 __attribute__((visibility("default")))\2/' \
-    pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
-grep -q 'fixed_address_empty_string __attribute__' pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
+protobuf=pytorch/third_party/protobuf/src/google/protobuf/generated_message_util.cc
+sed -i 's/^\([^/]*\<fixed_address_empty_string\)\({};\|;\)/\1 __attribute__((visibility("default")))\2/' "$protobuf"
+grep -q 'fixed_address_empty_string __attribute__' "$protobuf" || {
+    echo "error: $protobuf has no fixed_address_empty_string, which libtorch_python needs" >&2
+    exit 1
+}
 mkdir -p licenses
 cp pytorch/LICENSE pytorch/NOTICE licenses/
 for folder in pytorch/third_party/*/ pytorch/third_party/*/mkl-dnn/ pytorch/aten/src/ATen/native/quantized/cpu/qnnpack/; do
-    for file in "$folder"{LICENSE,LICENSE.md,LICENSE.rst,LICENSE.txt,LICENSE.MIT,COPYING.MPL2,Copyright.txt}; do
+    for file in "$folder"{LICENSE,LICENSE.md,LICENSE.rst,LICENSE.txt,LICENSE.MIT,COPYING.MPL2,Copyright.txt,THIRD-PARTY-PROGRAMS}; do
         [ ! -e "$file" ] || install -D -m 644 "$file" "licenses/$(basename "$folder")/$(basename "$file")"
     done
 done
@@ -34,14 +37,11 @@ export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") SCCACHE_BASEDIRS=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines CCACHE_PCH_EXTSUM=1
 
+launcher=$CMAKE_CXX_COMPILER_LAUNCHER
 # Precompiled headers halve the time; sccache, which can ask other machines, does not support them.
 precompiled=ON
-case ${CMAKE_CXX_COMPILER_LAUNCHER:-} in
-    *sccache) precompiled=OFF ;;
-esac
-case ${CMAKE_CXX_COMPILER_LAUNCHER:-} in
-    *ccache) export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$CMAKE_CXX_COMPILER_LAUNCHER" ;;
-esac
+[[ $launcher != *sccache ]] || precompiled=OFF
+[[ $launcher != *ccache ]] || export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
 export CFLAGS=$flags CXXFLAGS=$flags
@@ -76,7 +76,7 @@ settings=(
     -DTORCH_BUILD_VERSION="$PKG_VERSION"
     -DBUILD_TEST=OFF
     -DBUILD_BINARY=OFF
-    # With C++ in their interface, so compiled with the same standard library, into libtorch_cpu, their symbols hidden
+    # With C++ in their interface, so compiled with the same standard library, into libtorch_cpu
     -DBUILD_CUSTOM_PROTOBUF=ON
     -DUSE_MKLDNN=ON
     -DUSE_ONEDNN_GRAPH=OFF

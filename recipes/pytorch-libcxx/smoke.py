@@ -20,6 +20,8 @@ assert all(p.grad is not None for p in model.parameters())
 
 scripted = torch.jit.script(model)
 assert torch.allclose(scripted(images), model(images))
+constants = torch.jit.trace(lambda x: x * 2, torch.ones(3)).graph.findAllNodes("prim::Constant")
+assert [node.t("value").item() for node in constants] == [2]  # made in one library, read in another
 file = io.BytesIO()
 torch.save(model.state_dict(), file)
 file.seek(0)

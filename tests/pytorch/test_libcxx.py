@@ -116,6 +116,101 @@ except RuntimeError as error:
     assert "only vectors" in call(prefix, "python", "-c", code).stdout
 
 
+def test_a_setup_py_needs_no_flag_either(libcxx: Path, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "ours.cpp").write_text(
+        "#include <torch/extension.h>\nat::Tensor twice(at::Tensor x) { return x * 2; }\n"
+        'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("twice", &twice); }\n'
+    )
+    (tmp_path / "setup.py").write_text(
+        "from setuptools import setup\nfrom torch.utils.cpp_extension import BuildExtension, CppExtension\n"
+        'setup(name="ours", ext_modules=[CppExtension("ours", ["ours.cpp"])], cmdclass={"build_ext": BuildExtension})\n'
+    )
+    steps = "python setup.py build_ext --inplace && python -c 'import torch, ours; print(ours.twice(torch.ones(2)))'"
+    assert "tensor([2., 2.])" in call(libcxx, "bash", "-c", f"cd {tmp_path} && {steps}").stdout
+    assert {"libc++.so.1", "libtorch_cpu.so"} <= {*read(next(tmp_path.glob("ours.*.so"))).needed}
+
+
+def test_exceptions_of_an_extension_arrive_as_what_they_are(prefix: Path, call: Call) -> None:
+    """libc++ knows a type by the address of its description, of which each library could have its own."""
+    code = """
+import torch
+from torch.utils.cpp_extension import load_inline
+source = '''
+void raise_key_error() { py::gil_scoped_acquire gil; PyErr_SetString(PyExc_KeyError, "absent"); }
+void raises(int64_t which) {
+  TORCH_CHECK_INDEX(which != 0, "index");
+  TORCH_CHECK_VALUE(which != 1, "value");
+  TORCH_CHECK_NOT_IMPLEMENTED(which != 2, "not implemented");
+  if (which == 3) throw torch::TypeError("type");
+  if (which == 4) { raise_key_error(); python_error error; error.persist(); throw error; }
+  TORCH_CHECK(false, "other");
+}
+struct Calls : torch::autograd::Function<Calls> {
+  static at::Tensor forward(torch::autograd::AutogradContext*, at::Tensor x) { return x.clone(); }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*, torch::autograd::variable_list) {
+    raise_key_error();
+    py::gil_scoped_acquire gil;
+    throw py::error_already_set();
+  }
+};
+at::Tensor calls(at::Tensor x) { return Calls::apply(x); }
+'''
+module = load_inline("raising", [source], functions=["raises", "calls"], with_pytorch_error_handling=True)
+for which in range(6):
+    try:
+        module.raises(which)
+    except Exception as error:
+        print(type(error).__name__)
+try:  # through libtorch_python, which hides pybind11's types
+    module.calls(torch.ones(2, requires_grad=True)).sum().backward()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    names = ["IndexError", "ValueError", "NotImplementedError", "TypeError", "KeyError", "RuntimeError"]
+    assert call(prefix, "python", "-c", code).stdout.split() == [*names, "KeyError", "'absent'"]
+
+
+@pytest.mark.parametrize("first", ["", "import ctypes; ctypes.CDLL('libtorch_cpu.so')"])
+def test_types_of_libtorch_are_known_elsewhere(libcxx: Path, call: Call, tmp_path: Path, first: str) -> None:
+    """Also when libtorch is there before the bindings, and their own descriptions of types are not its."""
+    code = f"""
+{first}
+import torch
+from torch.utils.cpp_extension import load_inline
+constants = torch.jit.trace(lambda x: x * 2, torch.ones(3)).graph.findAllNodes("prim::Constant")
+assert [node.t("value").item() for node in constants] == [2]
+@torch.jit.script
+def first_of(values: list[int]) -> list[int]:
+    if len(values) == 0:
+        raise RuntimeError("none")
+    return values[:1]
+source = r'''
+#include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/runtime/jit_exception.h>
+#include <torch/jit.h>
+int64_t attribute() {{
+  return torch::jit::Graph().insertConstant(7)->node()->i(torch::jit::attr::value);
+}}
+bool exception() {{
+  auto unit = torch::jit::compile("def f(x: int) -> int:\\n    assert x > 1, 'no'\\n    return x\\n");
+  try {{ unit->run_method("f", 1); }} catch (const torch::jit::JITException&) {{ return true; }}
+  return false;
+}}
+bool ownership() {{
+  auto list = c10::ListType::create(c10::IntType::get());
+  c10::TypePtr same(static_cast<c10::Type*>(list.get()));
+  return list.use_count() == 2;
+}}
+'''
+module = load_inline("casting", [source], functions=["attribute", "exception", "ownership"])
+print(first_of([1, 2]), module.attribute(), module.exception(), module.ownership())
+"""
+    (tmp_path / "casts.py").write_text(code)  # TorchScript reads it
+    directory = f"LD_LIBRARY_PATH={libcxx}/lib"
+    said = call(libcxx, "env", directory, "python", tmp_path / "casts.py").stdout
+    assert said.split() == ["[1]", "7", "True", "True"]
+
+
 @pytest.mark.parametrize("cxx_stdlib", ["libcxx", "libstdcxx"])
 def test_dot_products(environment_with: Environment, call: Call, cxx_stdlib: str) -> None:
     """CMake does not ask how OpenBLAS returns complex numbers: those of PyTorch were 0."""
