@@ -24,7 +24,8 @@ from collections import Counter
 from pathlib import Path
 
 FILES = {
-    "test_torch": 1, "test_autograd": 1, "test_nn": 1, "test_serialization": 1, "test_cpp_extensions_jit": 1,
+    "test_torch": 1, "test_autograd": 1, "test_nn": 1, "test_serialization": 1, "test_cpp_extensions_aot_ninja": 1,
+    "test_cpp_extensions_aot_no_ninja": 1, "test_cpp_extensions_jit": 1,
     "test_cpp_extensions_open_device_registration": 1, "test_ops": 20,
 }  # fmt: skip
 """Test file → one in how many of its tests is run."""
@@ -37,6 +38,19 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=[item for item, it_is in zip(items, chosen) if not it_is])
     items[:] = [item for item, it_is in zip(items, chosen) if it_is]
 """
+
+
+def compile_extensions(tests: Path, python: Path, file: str, environ: dict[str, str]) -> None:
+    """What upstream's run_test.py does for test_cpp_extensions_aot: install its extensions, with and without ninja."""
+    environ["USE_NINJA"] = "0" if "no_ninja" in file else "1"
+    for source in (tests / "cpp_extensions", tests / "cpp_extensions/no_python_abi_suffix_test"):
+        command = [python, "setup.py", "install", "--root", "install"]
+        done = subprocess.run(command, cwd=source, env=environ, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{source.name} with {python}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    (installed,) = (tests / "cpp_extensions/install").rglob("*-packages")
+    environ["PYTHONPATH"] = os.pathsep.join([str(installed), environ["PYTHONPATH"]])
+    shutil.copyfile(tests / "test_cpp_extensions_aot.py", tests / f"{file}.py")
 
 
 def run(tests: Path, python: Path, file: str, every: int, workers: int) -> dict[str, tuple[str, str]]:
@@ -52,6 +66,8 @@ def run(tests: Path, python: Path, file: str, every: int, workers: int) -> dict[
             "TORCH_EXTENSIONS_DIR": f"{scratch}/extensions", "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
         }  # fmt: skip
+        if "_aot_" in file:
+            compile_extensions(folder, python, file, environ)
         command = [python, "-m", "pytest", f"{file}.py", "-p", "sample_plugin", "-p", "no:warnings", "-q", "--tb=line",
                    "--timeout=300", "--junit-xml=report.xml", "-o", "junit_family=xunit1"]  # fmt: skip
         command += ["-n", str(workers), "--max-worker-restart=100"]  # a worker that a test ends is no end
