@@ -48,6 +48,12 @@ def test_an_unsatisfiable_pin_is_explained(channel: Path) -> None:
     assert channel.as_uri() in error.value.way_out
 
 
+def test_a_channel_that_is_given_twice_is_one(channel: Path) -> None:
+    with pytest.raises(TtCondaError) as error:
+        environment.solve(["lib >=3"], [channel, channel.as_uri()])
+    assert error.value.way_out.count(channel.as_uri()) == 1
+
+
 def test_two_packages_that_do_not_fit_are_both_named(tmp_path: Path, channel: Path, make: Make) -> None:
     index.publish([make("old", depends=["lib <2"]), make("new", depends=["lib >=2"])], channel)
     with pytest.raises(TtCondaError, match=r"(?s)old.*lib") as error:

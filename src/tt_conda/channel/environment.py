@@ -36,7 +36,7 @@ def solve(
     A package that one of ``constraints`` names satisfies it, if it comes at all. Channels come in order of priority
     (strict). Raises TtCondaError with the solver's own explanation.
     """
-    urls = [channel_url(channel) for channel in channels]
+    urls = list(dict.fromkeys(map(channel_url, channels)))  # output/ may be given, too
     _parsed([*specs, *constraints])
     fresh = {url: SourceConfig(cache_action="no-cache") for url in urls if url.startswith("file:")}
     gateway = Gateway(cache_dir=cache_dir() / "repodata", per_channel_config=fresh)
