@@ -112,11 +112,11 @@ def test_it_is_taken_from_elsewhere(
 def test_packages_that_took_long_outlive_the_others(tmp_path: Path, make: Callable[..., Path]) -> None:
     kept = Kept(tmp_path / "kept")
     package = make("long")
-    kept.put("dear", package, [], seconds=3600, peak=7)
+    kept.put("dear", package, [], seconds=150, peak=7)  # PyTorch from the compiler's cache
     for number in range(70):
         kept.put(f"cheap{number}", package, [], seconds=1)
     found = kept.get("dear")
-    assert found and (found.seconds, found.peak) == (3600, 7)
+    assert found and (found.seconds, found.peak) == (150, 7)
     assert kept.get("cheap0") is None and kept.get("cheap69")
     assert (latest := kept.latest("long-1.0-0")) and latest.package.name == "long-1.0-0.conda"
     assert kept.latest("other-1.0-0") is None
