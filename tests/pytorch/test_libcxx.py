@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import re
 import subprocess
 from collections.abc import Callable
@@ -257,6 +260,21 @@ def test_the_audit_of_the_environment_is_clean(prefix: Path) -> None:
     with read_targets([prefix]) as scene:
         found = audit(scene).findings
     assert [f"{f.code} {f.message}" for f in found if f.severity is not Severity.NOTE] == []
+
+
+def test_record_says_what_is_there(prefix: Path) -> None:
+    """Python's own list of the files of the distribution (packaging.python.org, "Recording installed projects")."""
+    (dist_info,) = prefix.glob("lib/python3*/site-packages/torch-*.dist-info")
+    site_packages = dist_info.parent
+    with (dist_info / "RECORD").open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert {name for name, _, _ in rows} > {"torch/__init__.py", "torch/nn/functional.py", "torchgen/gen.py"}
+    for name, checksum, _ in rows:
+        path = site_packages / name
+        assert path.is_file() and site_packages.resolve() in path.resolve().parents, name
+        if checksum and path.name != "INSTALLER":  # rattler-build writes "conda" there, after the recipe's script
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            assert checksum == "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("="), name
 
 
 def test_what_does_not_fit_is_not_installed(channels: list[str | Path], environment_with: Environment) -> None:
