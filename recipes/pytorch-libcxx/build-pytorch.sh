@@ -47,17 +47,3 @@ cp --recursive "$SP_DIR/pybind11/include/pybind11" "$torch/include/"
 find "$SP_DIR"/pybind11-*.dist-info -name 'LICENSE*' -exec install -D -m 644 {} licenses/pybind11/LICENSE \;
 "$PYTHON" -m compileall -q -s "$PREFIX" --invalidation-mode checked-hash "$SP_DIR"/{torch,torchgen,functorch}
 rm -f "$PREFIX"/bin/torch{run,frtrace}  # of torch.distributed, which is not in this package
-
-# pip noted all files as they were before: what is elsewhere now, or in another folder through a link, has no line, and
-# what gets its search path set yet has no hash.
-cd "$SP_DIR"
-record=$(echo torch-*.dist-info/RECORD)
-while IFS= read -r line; do
-    file=${line%,*,*}
-    case $file in
-        torch/include/* | torch/share/*) continue ;;
-        *.so | torch/bin/* | torch/lib/*) line=$file,, ;;
-    esac
-    [ ! -e "$file" ] || echo "$line"
-done < "$record" > "$record.new"
-mv "$record.new" "$record"

@@ -12,9 +12,9 @@ was, and some lists in an order that varies. None of it says anything about the 
   it was built with;
 - of the recipe's other packages it does not repeat what was built with it;
 - nothing is told of the machine (its virtual packages) and of who owned the files;
-- a distribution's RECORD has no hash of files that change when they are installed, or that are not there
-  (https://packaging.python.org/en/latest/specifications/recording-installed-packages/), and no ``direct_url.json``
-  that names a folder of the machine;
+- a distribution's RECORD (https://packaging.python.org/en/latest/specifications/recording-installed-packages/) says
+  what is there: it has no line of a file that the package lacks, the hashes of the files as they are in it, none of
+  those that change when they are installed, and no ``direct_url.json`` that names a folder of the machine;
 - the recipe's copy inside holds files where the recipe's folder has links out of it, and not what is pixi's alone, or
   what Python has compiled of its scripts;
 - both archives are sorted and compressed anew, by one thread.
@@ -22,6 +22,7 @@ was, and some lists in an order that varies. None of it says anything about the 
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -39,7 +40,7 @@ import yaml
 from tt_conda.channel import archive
 from tt_conda.channel.archive import FILES, INFO, Entry, Part
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the normal form changes: packages are built again then."""
 
 LOCAL = "file:///local"
@@ -191,15 +192,17 @@ class _Normaliser:
         return self._files.read(name).replace(old.encode(), _placeholder(old).encode())
 
     def _record(self, name: str) -> bytes:
-        """A RECORD in which only those files have hashes that stay as they are."""
+        """A RECORD of what is there: recipes move files that pip has listed, rattler-build changes some."""
         site = PurePosixPath(name).parent.parent
         kept: list[list[str]] = []
         for row in csv.reader(io.StringIO(self._files.read(name).decode())):
             path = posixpath.normpath(posixpath.join(site, row[0])) if row else ""
-            if not row or path in self._gone:
+            item = self._files.entries.get(path)
+            made_later = path.startswith("../")  # noarch: python: its commands are made when it is installed
+            if not row or path in self._gone or not (item or made_later):
                 continue
-            stays = path in self._files.entries and path not in self._changed
-            kept.append(row if stays else [row[0], "", ""])
+            stays = item is not None and item.isfile() and path not in self._changed
+            kept.append([row[0], *_hash_and_size(self._files.read(path))] if stays and row[1] else [row[0], "", ""])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(sorted(kept))
         return text.getvalue().encode()
@@ -301,6 +304,12 @@ def _entry(part: Part, name: str, content: bytes | None) -> Entry:
         return Entry(name, mode, content)
     file = part.open(name)
     return Entry(name, mode, file, size=file.seek(0, io.SEEK_END) - file.seek(0))
+
+
+def _hash_and_size(content: bytes) -> tuple[str, str]:
+    """As RECORD has them: the digest in URL-safe base 64 without padding."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    return f"sha256={digest}", str(len(content))
 
 
 def _run_export(item: Any) -> tuple[bool, str]:
