@@ -35,7 +35,8 @@ ln -sfn "$PREFIX" "$SRC_DIR/host"
 export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}  # by pixi or rattler-build, too
 export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") SCCACHE_BASEDIRS=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
-# The compiler's own list of headers says what a file is made from; without this ccache has each preprocessed first.
+# The compiler's own list of headers says what a file is made from; without this ccache has each preprocessed first. The
+# names that launch.sh gives the compiler stay in what it makes (__FILE__).
 export CCACHE_DEPEND=1
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines CCACHE_PCH_EXTSUM=1
 
@@ -44,6 +45,8 @@ launcher=$CMAKE_CXX_COMPILER_LAUNCHER
 precompiled=ON
 [[ $launcher != *sccache ]] || precompiled=OFF
 [[ $launcher != *ccache ]] || export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
+launcher=$CMAKE_C_COMPILER_LAUNCHER
+[[ $launcher != *ccache ]] || export CMAKE_C_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
 export CFLAGS=$flags CXXFLAGS=$flags

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Starts the C++ compiler through ccache or sccache: launch.sh LAUNCHER COMPILER ARGUMENT...
+# Starts the C or C++ compiler through ccache or sccache: launch.sh LAUNCHER COMPILER ARGUMENT...
 # All that is in the build's own folder is named from where the compiler runs: what it makes is then the same everywhere,
 # and what was kept of it serves every other build. ccache does not keep precompiled headers, which name their folder all
 # the same; what is compiled with one it finds by what that was made from.

@@ -59,6 +59,24 @@ requirements:
 about:
   summary: for tests
 """
+NOARCH = """
+package: {name: sample, version: "1.0"}
+build:
+  number: 0
+  string: "0"
+  noarch: python
+  python: {entry_points: ["sample = sample:main"]}
+  script: |
+    mkdir -p $PREFIX/lib/python3.12/site-packages/sample-1.0.dist-info $PREFIX/share; touch $PREFIX/share/x
+    cd $PREFIX/lib/python3.12/site-packages; touch sample.py
+    cat > sample-1.0.dist-info/RECORD <<END
+    ../../../bin/sample,sha256=abc,9
+    ../../../bin/gone,sha256=abc,9
+    $PREFIX/share/x,sha256=abc,9
+    sample.py,sha256=abc,9
+    sample-1.0.dist-info/RECORD
+    END
+"""
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +197,22 @@ def test_the_record_is_true_where_it_is_installed(package: Path) -> None:
             "sample-1.0.dist-info/RECORD,,",
         ]  # fmt: skip
     assert f"{home}/direct_url.json" not in {entry["_path"] for entry in info(package, "paths.json")["paths"]}
+
+
+def test_the_record_names_the_commands_that_are_made_when_it_is_installed(
+    project: Path, others: Path, tmp_path: Path
+) -> None:
+    """And of ``noarch: python`` packages no other file that is not there."""
+    (project / "recipes/sample/recipe.yaml").write_text(NOARCH)
+    assert len(build(project=project, channels=lambda: [others]).built) == 1
+    (package,) = (project / "output/noarch").glob("*.conda")
+    with archive.opened(package, [FILES]) as parts:
+        (record,) = (name for name in parts[FILES].entries if name.endswith("/RECORD"))
+        assert parts[FILES].read(record).decode().splitlines() == [
+            "../../../bin/sample,,",
+            "sample-1.0.dist-info/RECORD,,",
+            "sample.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0",
+        ]
 
 
 def test_the_recipe_inside_is_whole(package: Path) -> None:

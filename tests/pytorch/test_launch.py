@@ -1,11 +1,21 @@
-"""What starts PyTorch's compilers, recipes/pytorch-libcxx/launch.sh, with programs that say what they are given."""
+"""What starts PyTorch's compilers, recipes/pytorch-libcxx/launch.sh, with programs that say what they are given.
+
+And with clang and ccache, whether a build takes what another one has compiled elsewhere, and only that.
+"""
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tt_conda.channel import environment
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 LAUNCH = Path(__file__).parents[2] / "recipes/pytorch-libcxx/launch.sh"
 COMPILER = """#!/bin/bash
@@ -94,3 +104,96 @@ def test_without_what_it_is_made_from_there_is_no_checksum(build: Build, wrong: 
     code, _, _ = build.launch("-x", "c++-header", "-MF", "pch.d", "-o", "pch.pch", **more)
     assert code == 3 if wrong == "compiler" else code != 0
     assert not (build.source / "build/pch.pch.sum").exists()
+
+
+# --- with clang and ccache ---
+
+SOURCES = {
+    "CMakeLists.txt": """
+        cmake_minimum_required(VERSION 3.18)
+        project(sample C CXX)
+        add_library(sample OBJECT a.cpp b.c)
+        target_include_directories(sample PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+        target_precompile_headers(sample PRIVATE $<$<COMPILE_LANGUAGE:CXX>:<x.h$<ANGLE-R>>)
+        """,
+    "x.h": "#include <vector>\ninline int x() { return 1; }\n",
+    "a.cpp": "const char *here() { return __FILE__; }\nint a() { return x(); }\n",
+    "b.c": '#include "y.h"\nconst char *here(void) { return __FILE__; }\nint b(void) { return Y; }\n',
+    "y.h": "#define Y 1\n",
+}
+COMPILE = """
+set -euo pipefail
+export SRC_DIR={work} CCACHE_DIR={cache} RECIPE_DIR={recipe}
+unset CMAKE_C_COMPILER_LAUNCHER CMAKE_CXX_COMPILER_LAUNCHER
+{settings}
+cmake -G Ninja -S "$SRC_DIR/pytorch" -B "$SRC_DIR/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS=-stdlib=libc++
+ccache --zero-stats
+cmake --build "$SRC_DIR/build"
+ccache --print-stats > {stats}
+"""
+
+
+@pytest.fixture(scope="module")
+def compiler(channels: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiler") / "env"
+    environment.install(["ccache", "clangxx_linux-64", "cmake", "libcxx-devel", "lld", "ninja"], folder, channels)
+    return folder
+
+
+class Elsewhere:
+    """Builds of the same sources in other folders, with one cache and the recipe's settings of it."""
+
+    def __init__(self, folder: Path, compiler: Path, call: Call) -> None:
+        self._folder, self._compiler, self._call = folder, compiler, call
+        common = (LAUNCH.parent / "common.sh").read_text()
+        (self._settings,) = re.findall(r"^export CMAKE_C_COMPILER_LAUNCHER=.*?(?=^flags=)", common, re.M | re.S)
+
+    def build(self, name: str, **changes: str) -> tuple[int, int, dict[str, bytes]]:
+        """Files that were found in the cache, that were compiled, and the objects."""
+        work = self._folder / name / "work"
+        (work / "pytorch").mkdir(parents=True)
+        for file, text in SOURCES.items():
+            (work / "pytorch" / file).write_text(changes.get(file.partition(".")[0], text))
+        stats = self._folder / "stats"
+        script = COMPILE.format(
+            work=work, cache=self._folder / "ccache", recipe=LAUNCH.parent, settings=self._settings, stats=stats
+        )
+        self._call(self._compiler, "bash", "-c", script)
+        said = {key: int(value) for key, value in (line.split("\t") for line in stats.read_text().splitlines())}
+        objects = {path.name: path.read_bytes() for path in work.glob("build/CMakeFiles/sample.dir/*.o")}
+        hits = said["direct_cache_hit"] + said["preprocessed_cache_hit"]
+        return hits, said["cache_miss"], objects
+
+
+@pytest.fixture
+def elsewhere(compiler: Path, tmp_path: Path, call: Call) -> Elsewhere:
+    return Elsewhere(tmp_path, compiler, call)
+
+
+def test_what_was_compiled_in_one_folder_serves_another(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    hits, compiled, first = elsewhere.build("one")
+    assert (hits, compiled, sorted(first)) == (0, 2, ["a.cpp.o", "b.c.o"])
+    hits, compiled, second = elsewhere.build("another/and/deeper")
+    assert (hits, compiled) == (2, 0) and first == second
+    shutil.rmtree(tmp_path / "ccache")
+    hits, compiled, third = elsewhere.build("a-third")
+    assert (hits, compiled) == (0, 2) and first == third, "what is compiled elsewhere is the same, too"
+    assert not [name for name, content in first.items() if str(tmp_path).encode() in content]
+
+
+@pytest.mark.parametrize(
+    ("changed", "hits"),
+    [
+        ({"x": SOURCES["x.h"].replace("1", "2")}, 1),  # precompiled
+        ({"y": "#define Y 2\n"}, 1),
+        ({"b": SOURCES["b.c"].replace("Y; ", "Y + 1; ")}, 1),
+        ({"CMakeLists": SOURCES["CMakeLists.txt"] + "add_compile_definitions(Z)"}, 0),
+    ],
+    ids=["precompiled header", "header", "file", "definition"],
+)
+def test_what_has_changed_is_compiled(elsewhere: Elsewhere, changed: dict[str, str], hits: int) -> None:
+    _, _, before = elsewhere.build("one")
+    found, compiled, after = elsewhere.build("another", **changed)
+    assert (found, compiled) == (hits, 2 - hits)
+    same = {name for name in before if before[name] == after[name]}
+    assert len(same) == (2 if "CMakeLists" in changed else 1)

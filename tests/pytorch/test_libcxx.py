@@ -66,6 +66,15 @@ def test_its_libraries_need_libcxx_and_nothing_of_libstdcxx(prefix: Path) -> Non
         assert torch_cpu and "libc++.so.1" in torch_cpu.elf.needed
 
 
+def test_its_libraries_name_no_folder_of_the_machine(prefix: Path) -> None:
+    """What the compiler is given stays in them (``__FILE__``): built elsewhere they would be others."""
+    for path in libraries(prefix):
+        found = re.search(
+            rb"[ -~]*(/work/(pytorch|build|host)\b|/\.work/|rattler-build|placehold)[ -~]*", path.read_bytes()
+        )
+        assert not found, (path, found)
+
+
 @pytest.mark.parametrize("order", ["import numpy, torch", "import torch, numpy"])
 def test_one_openmp_runtime_whatever_is_imported_first(prefix: Path, call: Call, order: str) -> None:
     code = f"""
@@ -227,8 +236,15 @@ for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
 
 
 def test_inductor_compiles_with_it(libcxx: Path, call: Call) -> None:
-    code = "import torch; f = torch.compile(lambda x: (x.sin() + 1).sum()); print(f(torch.zeros(5000)).item())"
-    assert call(libcxx, "python", "-c", code).stdout.split() == ["5000.0"]
+    """And its kernels need no second OpenMP runtime."""
+    code = """
+import torch
+f = torch.compile(lambda x: (x.sin() + 1).sum())
+print(f(torch.zeros(5000)).item())
+names = {line.split()[-1].rpartition("/")[2] for line in open("/proc/self/maps")}
+print(*(name for name in names if name.startswith(("libomp", "libgomp", "libiomp", "libstdc++"))))
+"""
+    assert call(libcxx, "python", "-c", code).stdout.split() == ["5000.0", "libomp.so"]
 
 
 def test_kernels_are_chosen_by_what_the_processor_has(prefix: Path, call: Call) -> None:

@@ -194,18 +194,29 @@ class _Normaliser:
     def _record(self, name: str) -> bytes:
         """A RECORD of what is there: recipes move files that pip has listed, rattler-build changes some."""
         site = PurePosixPath(name).parent.parent
+        commands = self._commands()
         kept: list[list[str]] = []
         for row in csv.reader(io.StringIO(self._files.read(name).decode())):
             path = posixpath.normpath(posixpath.join(site, row[0])) if row else ""
             item = self._files.entries.get(path)
-            made_later = path.startswith("../")  # noarch: python: its commands are made when it is installed
-            if not row or path in self._gone or not (item or made_later):
+            if path in self._gone or not (item or path in commands):
                 continue
-            stays = item is not None and item.isfile() and path not in self._changed
-            kept.append([row[0], *_hash_and_size(self._files.read(path))] if stays and row[1] else [row[0], "", ""])
+            stays = item is not None and not item.issym() and path not in self._changed
+            hashed = stays and any(row[1:2])
+            kept.append([row[0], *(_hash_and_size(self._files.read(path)) if hashed else ("", ""))])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(sorted(kept))
         return text.getvalue().encode()
+
+    def _commands(self) -> set[str]:
+        """The commands of a ``noarch: python`` package, which are made when it is installed.
+
+        Seen from its own root: there its ``site-packages`` lies two folders higher than where it is installed.
+        """
+        if "info/link.json" not in self._info.entries:
+            return set()
+        noarch = json.loads(self._info.read("info/link.json")).get("noarch") or {}
+        return {f"../../bin/{command.partition('=')[0].strip()}" for command in noarch.get("entry_points") or []}
 
     def _new_index(self) -> dict[str, Any]:
         run = (self._rendered.get("finalized_dependencies") or {}).get("run") or {}
