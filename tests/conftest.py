@@ -24,6 +24,9 @@ MAY_BE_SKIPPED = {
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
+TOOK = {"libcxx": 75, "libstdcxx": 87}
+"""Minutes from nothing for libtorch and pytorch for one Python, as docs/pytorch.md has them."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
@@ -77,11 +80,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if commands:
         count = sum("no pytorch " in reason for reason in reasons)
         terminalreporter.section(f"{count} tests of PyTorch did not run: it is not built here")
+        run = "pixi run" if "PIXI_PROJECT_ROOT" in os.environ else "ci/run exec"
         for command in sorted(commands):
-            terminalreporter.line(
-                f"{command}   (on two cores 87 minutes with libstdc++; with libc++ 83 for libtorch and 15 for pytorch;"
-                " from the compiler's cache 7 to 10)"
-            )
+            (took,) = (minutes for stdlib, minutes in TOOK.items() if f"--cxx-stdlib {stdlib} " in command)
+            terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 7 to 10)")
     if found := _skipped_for_no_reason(config):
         terminalreporter.section("skipped without a reason that tests/conftest.py knows", red=True)
         for line in found:

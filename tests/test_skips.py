@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,33 @@ def test_run(): pass
 @pytest.mark.parametrize("processes", ["0", "1"])
 @pytest.mark.parametrize(("reason", "code"), [("because", 1), ("no CPython 3.10 on this machine", 0)])
 def test_a_skipped_test_needs_a_known_reason(tmp_path: Path, processes: str, reason: str, code: int) -> None:
-    for name in ("conftest.py", "toolchain.py"):
-        shutil.copy(Path(__file__).with_name(name), tmp_path)
-    (tmp_path / "test_it.py").write_text(TESTS.format(reason=reason))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", processes, "-p", "no:cacheprovider", tmp_path],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    done = _run(tmp_path, reason, processes, {})
     assert done.returncode == code, done.stdout + done.stderr
     assert "1 passed, 1 skipped" in done.stdout
     assert ("error: test_it.py::test_left_out: Skipped: because" in done.stdout) == bool(code)
+
+
+@pytest.mark.parametrize(("variable", "run"), [("", "ci/run exec"), ("PIXI_PROJECT_ROOT", "pixi run")])
+@pytest.mark.parametrize("cxx_stdlib", ["libcxx", "libstdcxx"])
+def test_the_last_lines_say_how_to_build_what_was_not_tested(
+    tmp_path: Path, cxx_stdlib: str, variable: str, run: str
+) -> None:
+    command = f"tt-conda build pytorch --cxx-stdlib {cxx_stdlib} --python 3.10"
+    reason = f"no pytorch with {cxx_stdlib} for Python 3.10 is here; to build it: {command}"
+    done = _run(tmp_path, reason, "0", {variable: "/project"} if variable else {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, said, end = done.stdout.rpartition("1 tests of PyTorch did not run: it is not built here")
+    how = end.splitlines()[1:]
+    assert said and how[0].startswith(f"{run} {command}   (on two cores ")
+    assert len(how) < 5 and "1 passed, 1 skipped" in how[-1], how
+
+
+def _run(folder: Path, reason: str, processes: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    for name in ("conftest.py", "toolchain.py"):
+        shutil.copy(Path(__file__).with_name(name), folder)
+    (folder / "test_it.py").write_text(TESTS.format(reason=reason))
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("PIXI_")} | more
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", processes, "-p", "no:cacheprovider", folder],
+        cwd=folder, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
