@@ -24,7 +24,7 @@ MAY_BE_SKIPPED = {
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
-TOOK = {"libcxx": 75, "libstdcxx": 87}
+TOOK = {"libcxx": 73, "libstdcxx": 87}
 """Minutes from nothing for libtorch and pytorch for one Python, as docs/pytorch.md has them."""
 
 
@@ -83,7 +83,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         run = "pixi run" if "PIXI_PROJECT_ROOT" in os.environ else "ci/run exec"
         for command in sorted(commands):
             (took,) = (minutes for stdlib, minutes in TOOK.items() if f"--cxx-stdlib {stdlib} " in command)
-            terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 7 to 10)")
+            terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 4 to 10)")
     if found := _skipped_for_no_reason(config):
         terminalreporter.section("skipped without a reason that tests/conftest.py knows", red=True)
         for line in found:
