@@ -6,7 +6,8 @@
 set -euo pipefail
 launcher=$1 compiler=$2
 shift
-[ "$PWD" = "$SRC_DIR/build" ] || exec "$launcher" "$@"  # CMake tries the compiler
+# CMake tries the compiler, and reads what it says of its folders (-v): a cache would repeat those of another build.
+[ "$PWD" = "$SRC_DIR/build" ] || exec "$@"
 arguments=("${@//"$PWD/"/}")
 arguments=("${arguments[@]//"$SRC_DIR/"/../}")
 case " $* " in
