@@ -126,7 +126,9 @@ set -euo pipefail
 export SRC_DIR={work} CCACHE_DIR={cache} RECIPE_DIR={recipe}
 unset CMAKE_C_COMPILER_LAUNCHER CMAKE_CXX_COMPILER_LAUNCHER
 {settings}
-cmake -G Ninja -S "$SRC_DIR/pytorch" -B "$SRC_DIR/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS=-stdlib=libc++
+mkdir "$SRC_DIR/host"
+export CFLAGS="-isystem $SRC_DIR/host" CXXFLAGS="-isystem $SRC_DIR/host -stdlib=libc++"
+cmake -G Ninja -S "$SRC_DIR/pytorch" -B "$SRC_DIR/build" -DCMAKE_BUILD_TYPE=Release
 ccache --zero-stats
 cmake --build "$SRC_DIR/build"
 ccache --print-stats > {stats}
