@@ -79,7 +79,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     }
     if commands:
         count = sum("no pytorch " in reason for reason in reasons)
-        terminalreporter.section(f"{count} tests of PyTorch did not run: it is not built here")
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.section(f"{tests} of PyTorch did not run: it is not built here")
         run = "pixi run" if "PIXI_PROJECT_ROOT" in os.environ else "ci/run exec"
         for command in sorted(commands):
             (took,) = (minutes for stdlib, minutes in TOOK.items() if f"--cxx-stdlib {stdlib} " in command)

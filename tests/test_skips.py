@@ -36,7 +36,7 @@ def test_the_last_lines_say_how_to_build_what_was_not_tested(
     reason = f"no pytorch with {cxx_stdlib} for Python 3.10 is here; to build it: {command}"
     done = _run(tmp_path, reason, "0", {variable: "/project"} if variable else {})
     assert done.returncode == 0, done.stdout + done.stderr
-    _, said, end = done.stdout.rpartition("1 tests of PyTorch did not run: it is not built here")
+    _, said, end = done.stdout.rpartition("1 test of PyTorch did not run: it is not built here")
     how = end.splitlines()[1:]
     assert said and how[0].startswith(f"{run} {command}   (on two cores ")
     assert len(how) < 5 and "1 passed, 1 skipped" in how[-1], how

@@ -32,21 +32,21 @@ done
 # Everything is named by paths below the build's own folder, the host environment by this link: then what a compiler
 # cache has of one build serves every other, wherever it takes place.
 ln -sfn "$PREFIX" "$SRC_DIR/host"
-export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}  # by pixi or rattler-build, too
-export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") SCCACHE_BASEDIRS=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
-# The compiler's own list of headers says what a file is made from; without this ccache has each preprocessed first. The
-# names that launch.sh gives the compiler stay in what it makes (__FILE__).
+# The compiler's own list of headers says what a file is made from; without this ccache has each preprocessed first. But
+# it then hands on the names that it is given, and they stay in what is made (__FILE__): C needs launch.sh as C++ does.
 export CCACHE_DEPEND=1
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines CCACHE_PCH_EXTSUM=1
 
-launcher=$CMAKE_CXX_COMPILER_LAUNCHER
+for language in C CXX; do
+    variable=CMAKE_${language}_COMPILER_LAUNCHER
+    launcher=${!variable-ccache}  # by pixi or rattler-build, too
+    [[ $launcher != *ccache ]] || launcher="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
+    export "$variable=$launcher"
+done
 # Precompiled headers halve the time; sccache, which can ask other machines, does not support them.
 precompiled=ON
-[[ $launcher != *sccache ]] || precompiled=OFF
-[[ $launcher != *ccache ]] || export CMAKE_CXX_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
-launcher=$CMAKE_C_COMPILER_LAUNCHER
-[[ $launcher != *ccache ]] || export CMAKE_C_COMPILER_LAUNCHER="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
+[[ $CMAKE_CXX_COMPILER_LAUNCHER != *sccache ]] || precompiled=OFF
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
 export CFLAGS=$flags CXXFLAGS=$flags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import os
@@ -21,6 +22,15 @@ def digests(path: Path) -> tuple[str, str]:
             sha256.update(block)
             md5.update(block)
     return sha256.hexdigest(), md5.hexdigest()
+
+
+def recorded(content: bytes) -> tuple[str, str]:
+    """Hash and size (bytes) of a file's content as RECORD has them: sha256 in URL-safe base 64 without padding.
+
+    https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+    """
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    return f"sha256={digest}", str(len(content))
 
 
 @contextmanager

@@ -148,7 +148,7 @@ class Elsewhere:
     def __init__(self, folder: Path, compiler: Path, call: Call) -> None:
         self._folder, self._compiler, self._call = folder, compiler, call
         common = (LAUNCH.parent / "common.sh").read_text()
-        (self._settings,) = re.findall(r"^export CMAKE_C_COMPILER_LAUNCHER=.*?(?=^flags=)", common, re.M | re.S)
+        (self._settings,) = re.findall(r"^export CCACHE_BASEDIR=.*?(?=^flags=)", common, re.M | re.S)
 
     def build(self, name: str, **changes: str) -> tuple[int, int, dict[str, bytes]]:
         """Files that were found in the cache, that were compiled, and the objects."""

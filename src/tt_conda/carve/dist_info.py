@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from tt_conda.files import recorded
 
 
 def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterable[Path]) -> set[Path]:
@@ -27,9 +27,7 @@ def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterabl
     rows: list[tuple[str, str, str]] = []
     for path in {*files, installer}:
         if path.is_relative_to(site_packages) or path.is_relative_to(root / "bin"):
-            digest = hashlib.sha256(path.read_bytes()).digest()
-            value = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-            rows.append((os.path.relpath(path, site_packages), f"sha256={value}", str(path.stat().st_size)))
+            rows.append((os.path.relpath(path, site_packages), *recorded(path.read_bytes())))
     rows.append((f"{dist_info}/RECORD", "", ""))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))

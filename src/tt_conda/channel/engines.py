@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from tt_conda import settings
 from tt_conda.channel.engine import Job
-from tt_conda.channel.memory import PeakMemory
+from tt_conda.channel.memory import PeakMemory, resident
 from tt_conda.errors import TtCondaError
 from tt_conda.progress import Stage
 
@@ -67,6 +68,7 @@ class Engines:
                     problem = event.get("error", problem)
                     untested.update(event.get("absent", ()))
                 code = process.wait()
+            _kill(process.pid)
             with self._starting:
                 self._engines.discard(process)
         if code == 0 and package:
@@ -101,6 +103,15 @@ class Engines:
             for process in self._engines:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+def _kill(session: int) -> None:
+    """Kill what an engine's scripts have left behind, and return when it is gone, or after five seconds."""
+    end = time.monotonic() + 5
+    with suppress(ProcessLookupError):
+        os.killpg(session, signal.SIGKILL)
+    while resident(session) and time.monotonic() < end:  # one that nobody has waited for has no memory any more
+        time.sleep(0.005)
 
 
 def _append(log: Path, noise: Path) -> None:

@@ -22,7 +22,6 @@ was, and some lists in an order that varies. None of it says anything about the 
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
@@ -39,6 +38,7 @@ import yaml
 
 from tt_conda.channel import archive
 from tt_conda.channel.archive import FILES, INFO, Entry, Part
+from tt_conda.files import recorded
 
 FORMAT = 2
 """Raise it when the normal form changes: packages are built again then."""
@@ -203,7 +203,7 @@ class _Normaliser:
                 continue
             stays = item is not None and not item.issym() and path not in self._changed
             hashed = stays and any(row[1:2])
-            kept.append([row[0], *(_hash_and_size(self._files.read(path)) if hashed else ("", ""))])
+            kept.append([row[0], *(recorded(self._files.read(path)) if hashed else ("", ""))])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(sorted(kept))
         return text.getvalue().encode()
@@ -315,12 +315,6 @@ def _entry(part: Part, name: str, content: bytes | None) -> Entry:
         return Entry(name, mode, content)
     file = part.open(name)
     return Entry(name, mode, file, size=file.seek(0, io.SEEK_END) - file.seek(0))
-
-
-def _hash_and_size(content: bytes) -> tuple[str, str]:
-    """As RECORD has them: the digest in URL-safe base 64 without padding."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
-    return f"sha256={digest}", str(len(content))
 
 
 def _run_export(item: Any) -> tuple[bool, str]:
