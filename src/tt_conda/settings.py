@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tt_conda.errors import TtCondaError
@@ -49,6 +51,29 @@ def extra_channels() -> list[str]:
     """A further channel for packages that take long to build: ``$TT_CONDA_EXTRA_CHANNEL``, a folder or a URL."""
     name = os.environ.get("TT_CONDA_EXTRA_CHANNEL", "").strip()
     return [name] if name else []
+
+
+def pixi_config_file() -> Path | None:
+    """The configuration that pixi reads instead of the machine's and the user's: ``$PIXI_CONFIG_FILE``."""
+    name = os.environ.get("PIXI_CONFIG_FILE")
+    return Path(name).expanduser().absolute() if name else None
+
+
+def pixi_no_config() -> bool:
+    """Whether pixi reads neither the machine's nor the user's configuration: ``$PIXI_NO_CONFIG``."""
+    return os.environ.get("PIXI_NO_CONFIG", "").lower() in ("1", "true", "t", "yes", "y", "on")
+
+
+@contextmanager
+def default_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set those of ``variables`` that are not set, for as long as the block runs."""
+    new = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
 
 
 def secret(variable: str) -> str | None:

@@ -11,6 +11,7 @@ from rattler import Client, RepoDataRecord
 from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import PackageArchive
 
+from tt_conda import network
 from tt_conda.channel.places import local_path
 from tt_conda.errors import TtCondaError
 from tt_conda.files import write_atomically
@@ -57,7 +58,7 @@ def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
 
 
 async def _all_lists(records: Sequence[RepoDataRecord]) -> list[list[str]]:
-    client, few = Client.default_client(), asyncio.Semaphore(16)
+    client, few = network.client(), asyncio.Semaphore(16)
 
     async def one(record: RepoDataRecord) -> list[str]:
         async with few:

@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -26,6 +27,7 @@ from rattler_build import (
 )
 from rattler_build import package as package_tests
 
+from tt_conda import network
 from tt_conda.channel.lacking import lacking
 from tt_conda.channel.normal import Origins, normalise
 from tt_conda.errors import TtCondaError
@@ -98,6 +100,7 @@ def build(job: Job, events: Events) -> Path:
         RattlerBuildError: building failed.
         AssertionError: a test of the package failed.
     """
+    mirrors = {mirror: url for url in job.channels if (mirror := network.mirrored(url)) != url}
     config = VariantConfig(job.axes, zip_keys=job.zip_keys or None)
     rendered = next(
         v
@@ -106,7 +109,7 @@ def build(job: Job, events: Events) -> Path:
     )
     result = rendered.run_build(
         output_dir=job.work,
-        channels=job.channels,
+        channels=list(map(network.mirrored, job.channels)),
         progress_callback=events,
         package_format="conda:1",  # its normal form is compressed anew
         no_build_id=True,  # the folder is this job's alone
@@ -114,7 +117,8 @@ def build(job: Job, events: Events) -> Path:
     )
     path = Path(result.packages[0])
     events.send(step="normal form")
-    normalise(path, job.recipe.parent, job.compression, unhashed=job.unhashed, origins=job.origins)
+    origins = replace(job.origins, mirrors=mirrors)
+    normalise(path, job.recipe.parent, job.compression, unhashed=job.unhashed, origins=origins)
     if job.tested:
         test(path, job, events)
     return path
@@ -130,8 +134,9 @@ def test(path: Path, job: Job, events: Events) -> None:
             events.send(untested=f"its {kind}", absent=absent)
             continue
         events.send(step=f"test: {kind}")
+        channels = [str(job.work), *map(network.mirrored, job.channels)]
         try:
-            result = package.run_test(index, channel=[str(job.work), *job.channels], progress_callback=events)
+            result = package.run_test(index, channel=channels, progress_callback=events)
         except RattlerBuildError as error:
             raise AssertionError(f"a test of the package failed, its {kind}: {_plain(error)}") from error
         for line in result.output:

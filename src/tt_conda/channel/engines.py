@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tt_conda import settings
+from tt_conda import network, settings
 from tt_conda.channel.engine import Job
 from tt_conda.channel.memory import PeakMemory, resident
 from tt_conda.errors import TtCondaError
@@ -91,7 +91,7 @@ class Engines:
                 raise TtCondaError("stopped")
             process = subprocess.Popen(
                 command, stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=pipes, start_new_session=True,
-                env=settings.engine_environ(),
+                env={**network.environ(), **settings.engine_environ()},
             )  # fmt: skip
             self._engines.add(process)
             return process

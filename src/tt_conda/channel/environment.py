@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rattler
-from rattler import Gateway, MatchSpec, RepoDataRecord, SourceConfig, VirtualPackage
+from rattler import MatchSpec, RepoDataRecord, VirtualPackage
 from rattler.exceptions import (
     FetchRepoDataError,
     GatewayError,
@@ -15,6 +15,7 @@ from rattler.exceptions import (
     SolverError,
 )
 
+from tt_conda import network
 from tt_conda.channel import index, lockfile
 from tt_conda.channel import prefix as prefixes
 from tt_conda.channel.places import channel_url, local_path
@@ -38,8 +39,7 @@ def solve(
     """
     urls = list(dict.fromkeys(map(channel_url, channels)))  # output/ may be given, too
     _parsed([*specs, *constraints])
-    fresh = {url: SourceConfig(cache_action="no-cache") for url in urls if url.startswith("file:")}
-    gateway = Gateway(cache_dir=cache_dir() / "repodata", per_channel_config=fresh)
+    gateway = network.gateway(cache_dir() / "repodata", [url for url in urls if url.startswith("file:")])
     try:
         solution = asyncio.run(rattler.solve(
             urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(),

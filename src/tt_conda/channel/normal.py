@@ -63,6 +63,8 @@ class Origins:
     """Sha256 of a package → its URL."""
     homes: dict[str, str] = field(default_factory=dict)
     """Sha256 of a package → the URL of its channel."""
+    mirrors: dict[str, str] = field(default_factory=dict)
+    """URL of a mirror → the URL of the channel that was read from it."""
 
 
 def normalise(
@@ -139,7 +141,7 @@ class _Normaliser:
         self._index = json.loads(info.read("info/index.json"))
         self._paths = json.loads(info.read("info/paths.json"))
         rendered = load_rendered(info.read(RENDERED))
-        self._words = _words(rendered)
+        self._words = _words(rendered, self._origins.mirrors)
         self._rendered = load_rendered(self._in_other_words(info.read(RENDERED).decode()))
         self.date = self._date()
         """Seconds since 1970; None where nothing says it."""
@@ -274,7 +276,9 @@ class _Normaliser:
         return {k: v for k, v in new.items() if k not in _HASHES} if record["name"] in self._unhashed else new
 
     def _channels(self, channels: Iterable[str], end: str = "") -> list[str]:
-        given = self._origins.channels or [LOCAL if url.startswith("file:") else url for url in channels]
+        given = self._origins.channels or [
+            LOCAL if url.startswith("file:") else self._in_other_words(url) for url in channels
+        ]  # fmt: skip
         return list(dict.fromkeys(url.rstrip("/") + end for url in given))
 
     def _in_other_words(self, text: str) -> str:
@@ -283,8 +287,8 @@ class _Normaliser:
         return text
 
 
-def _words(rendered: Any) -> dict[str, str]:
-    """What of a rendered recipe names folders of the machine → what stands for it; the longest first."""
+def _words(rendered: Any, mirrors: Mapping[str, str]) -> dict[str, str]:
+    """What of a rendered recipe names folders of the machine, or mirrors → what stands for it; the longest first."""
     made = rendered["build_configuration"]
     folders = made.get("directories") or {}
     words = {
@@ -292,6 +296,7 @@ def _words(rendered: Any) -> dict[str, str]:
         for name in ("host_prefix", "build_prefix", "work_dir", "build_dir") if name in folders
     }  # fmt: skip
     words |= {url.rstrip("/"): LOCAL for url in made.get("channels", []) if url.startswith("file:")}
+    words |= mirrors
     return dict(sorted(words.items(), key=lambda item: -len(item[0])))
 
 

@@ -18,6 +18,7 @@ from rattler import MatchSpec, PrefixRecord, RepoDataRecord
 from rattler.exceptions import ExtractError, InstallerError, IoError, LinkError, TransactionError
 from rattler.install import InstallerReporter
 
+from tt_conda import network
 from tt_conda.channel.clobber import check_clobber
 from tt_conda.channel.index import known_sha256
 from tt_conda.channel.places import local_path
@@ -94,6 +95,7 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
             write_atomically(journal, json.dumps(unfinished))
             asyncio.run(rattler.install(
                 list(records), prefix, cache_dir=packages, installed_packages=present, show_progress=False,
+                client=network.client(),
                 reinstall_packages=interrupted & {record.name.normalized for record in present},
                 requested_specs=[MatchSpec(spec)._match_spec for spec in specs],  # py-rattler 0.28 does not unwrap
                 reporter=_Reporter(bar),  # type: ignore[abstract]

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from rattler import Client
 from rattler.package_streaming import download_to_path
 
-from tt_conda import settings
+from tt_conda import network, settings
 from tt_conda.channel import archive, index
 from tt_conda.channel.build import CARVER, COMPRESSION
 from tt_conda.channel.compare import Difference, differences
@@ -246,7 +245,7 @@ def _fetch(url: str, sha256: str | None, folder: Path) -> Path:
 def _download(url: str, path: Path) -> Path:
     try:
         with naming_full_disk(path.parent):
-            asyncio.run(download_to_path(Client.default_client(), url, path))
+            asyncio.run(download_to_path(network.client(), url, path))
     except TtCondaError:
         raise
     except Exception as error:  # rattler's own classes, one for each cause
