@@ -263,3 +263,16 @@ def test_environments_of_a_missing_python_are_left_out_of_the_proof(
     proof.write_text(f"[[environment]]\n{lines}\n")
     assert _main(monkeypatch, "prove", str(proof), "--channel", str(channel)) == 0
     assert "left out e: no CPython 3.12 on this machine" in capfd.readouterr().err
+
+
+def test_what_nobody_has_is_left_out_of_the_proof_with_the_command_that_builds_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, channel: Path
+) -> None:
+    monkeypatch.setattr(cli, "_pythons", lambda given: ["3.12"])
+    monkeypatch.chdir(tmp_path)
+    lines = ['name = "e"', 'python = "3.12"', 'specs = ["hello"]', "imports = []", "packages = []"]
+    given = ['given = ["nobody-has-this >=2"]', 'otherwise = "tt-conda build nobody-has-this"']
+    (tmp_path / "proof.toml").write_text("\n".join(["[[environment]]", *lines, *given]))
+    assert _main(monkeypatch, "prove", "proof.toml", "--channel", str(channel)) == 0
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "left out" in line]
+    assert line == "left out e: no channel has nobody-has-this >=2; to build it: tt-conda build nobody-has-this"

@@ -1,4 +1,4 @@
-"""Where this project's PyTorch is: in output/, or in a channel that a variable names."""
+"""Where a PyTorch is: in output/, in a channel that a variable names, or in conda-forge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from rattler import Channel, Gateway, MatchSpec
 
+from tt_conda import settings
+from tt_conda.channel import environment
 from tt_conda.channel.places import channel_url
+from tt_conda.errors import TtCondaError
+from tt_conda.seed.assemble import available_pythons
 
 
 def is_there(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> bool:
@@ -28,3 +32,18 @@ def require(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> Non
     if not is_there(cxx_stdlib, python, channels):
         command = f"tt-conda build pytorch --cxx-stdlib {cxx_stdlib} --python {python}"
         pytest.skip(f"no pytorch with {cxx_stdlib} for Python {python} is here; to build it: {command}")
+
+
+def stack_environment(prefix: Path, channels: Sequence[str | Path]) -> Path:
+    """An environment with torch-ttnn; left out where no channel has a PyTorch that fits the published tt-metal."""
+    if not settings.channels() and "3.10" not in available_pythons():
+        pytest.skip("no CPython 3.10 on this machine")
+    stack = ["tt-metal ==0.65.0.dev20251205", "python 3.10.*"]
+    environment.solve(stack, channels)  # what is wrong with that is not PyTorch's absence
+    try:
+        environment.solve([*stack, "pytorch >=2.6,<2.8"], channels)
+    except TtCondaError:
+        command = "tt-conda build pytorch --cxx-stdlib libstdcxx --python 3.10"
+        pytest.skip(f"no pytorch with libstdcxx for Python 3.10 is here; to build it: {command}")
+    environment.install(["torch-ttnn", "python 3.10.*"], prefix, channels)
+    return prefix

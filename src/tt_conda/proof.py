@@ -1,7 +1,7 @@
 """The proof at the end of a build: environments made from the channel, in which each library is mapped once.
 
 In each, modules are imported and the process's maps read; and the whole environment is audited, what nothing imports
-included.
+included. Where wheels are named, the same modules are then imported from those, with the same interpreter.
 
 Which environments, and which packages stand against which wheels, is data: ``ci/proof.toml``.
 """
@@ -12,6 +12,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from rattler.exceptions import SolverError
 
 from tt_conda import settings
 from tt_conda.audit.audit import audit
@@ -32,7 +34,7 @@ from tt_conda.audit.verdict import judge
 from tt_conda.channel import environment
 from tt_conda.channel.shell import activated
 from tt_conda.errors import TtCondaError
-from tt_conda.files import write_atomically
+from tt_conda.files import naming_full_disk, write_atomically
 from tt_conda.inputs.lock import find_wheel, load
 from tt_conda.inputs.wheels import fetch_wheel
 from tt_conda.progress import stage
@@ -42,7 +44,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_FORMAT = 4
+_FORMAT = 5
 """Raise it when the probe changes: environments are then looked at again."""
 
 
@@ -67,6 +69,14 @@ class Environment(_Table):
     imports: list[str]
     packages: list[str]
     """Packages whose Python modules are listed beside the libraries."""
+    checks: list[str] = []
+    """Python expressions over the imported packages and ``sys`` that must be true after the imports."""
+    given: list[str] = []
+    """Specs that need not be available: the environment is left out where no channel has packages for them."""
+    otherwise: str = ""
+    """The command that makes them available."""
+    wheels: list[PinnedWheel] = []
+    """The published wheels that bring the same modules, to compare what a process maps of them."""
 
 
 class Comparison(_Table):
@@ -91,6 +101,8 @@ class _Seen(_Table):
 
     files: list[str]
     """Mapped after importing."""
+    from_wheels: dict[str, list[int]] = {}
+    """Soname, without hashes → bytes of each copy mapped after importing from the wheels."""
     objects: int
     """How many shared objects and programs were audited."""
     findings: list[Finding]
@@ -108,6 +120,8 @@ class Proof:
     modules_of: dict[str, list[str]] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Title → bytes of shared objects in the wheels, and in the packages instead."""
+    from_wheels: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    """Environment → soname → bytes of each copy that a process maps from the published wheels."""
     audits: dict[str, tuple[int, list[Finding]]] = field(default_factory=dict)
     """Environment → how many objects were audited, and what was found that the configuration does not ignore."""
     problems: list[str] = field(default_factory=list)
@@ -144,7 +158,23 @@ def prove(file: Path, channels: Sequence[str | Path], pythons: Sequence[str] | N
     return proof
 
 
+def _can_be_had(item: Environment, channels: Sequence[str | Path]) -> bool:
+    """Whether the channels have packages for what an environment is given."""
+    if item.given:
+        try:
+            environment.solve([*item.given, f"python {item.python}.*"], channels)
+        except TtCondaError as error:
+            if isinstance(error.__cause__, SolverError):
+                return False
+            raise
+    return True
+
+
 def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof: Proof) -> None:
+    if not _can_be_had(item, channels):
+        wanted = " with ".join(item.given)
+        proof.left_out.append(f"{item.name}: no channel has {wanted}; to build it: {item.otherwise}")
+        return
     prefix = settings.output_dir() / "envs" / item.name
     records = environment.install([*item.specs, f"python {item.python}.*"], prefix, channels)
     packages = sorted(r.sha256.hex() for r in records if r.sha256)
@@ -153,16 +183,21 @@ def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof
     memo = settings.cache_dir() / "proofs" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
     seen = _remembered(memo)
     if seen is None:
-        files = [str(path) for path in _import(prefix, item.imports)]
+        files = [str(path) for path in _import(prefix, item)]
         with read_targets([prefix]) as scene:
             findings = judge(audit(scene), config).findings
-            seen = _Seen(files=files, objects=len(scene.objects), findings=findings)
+            seen = _Seen(
+                files=files, from_wheels=_mapped_from_wheels(prefix, item, folder), objects=len(scene.objects),
+                findings=findings,
+            )  # fmt: skip
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(memo, seen.model_dump_json())
     objects = mapped_objects([Path(name) for name in seen.files], prefix)
     proof.objects[item.name] = objects
     proof.prefixes[item.name] = prefix.resolve()
     proof.modules_of[item.name] = item.packages
+    if seen.from_wheels:
+        proof.from_wheels[item.name] = seen.from_wheels
     proof.audits[item.name] = (seen.objects, seen.findings)
     wrong = [f"{f.code} {f.message}" for f in seen.findings if f.severity is not Severity.NOTE]
     proof.problems += [f"{item.name}: {text}" for text in [*problems(objects, prefix), *wrong]]
@@ -172,8 +207,9 @@ def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof
 def _rules() -> str:
     """A digest of the audit's own code and tables: an environment is audited again when they change."""
     folder = Path(__file__).parent
-    files = sorted(file for part in ("audit", "elf") for file in (folder / part).rglob("*") if file.suffix in _CODE)
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    parts = ("audit", "elf", "providers.*")
+    files = sorted(file for part in parts for top in folder.glob(part) for file in (top, *top.rglob("*")))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.suffix in _CODE)).hexdigest()
 
 
 def _remembered(memo: Path) -> _Seen | None:
@@ -185,17 +221,41 @@ def _remembered(memo: Path) -> _Seen | None:
     return seen if all(Path(name).is_file() for name in seen.files) else None
 
 
-def _import(prefix: Path, imports: Sequence[str]) -> list[Path]:
-    command = probe_command(prefix / "bin" / "python", imports)
+def _import(prefix: Path, item: Environment, python: Path | None = None) -> list[Path]:
+    """Import an environment's modules, by another interpreter if one is given; the files that are mapped then."""
+    python = python or prefix / "bin" / "python"
     # What this person's shell loads or prefers is not the environment's doing.
     base = {name: value for name, value in settings.environ().items() if not name.startswith(("LD_", "PYTHON"))}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=activated(prefix, base))
+    done = subprocess.run(
+        probe_command(python, item.imports, item.checks), capture_output=True, text=True, check=False,
+        env=activated(prefix, base),
+    )  # fmt: skip
     if done.returncode:
         raise TtCondaError(
-            f"{prefix}: importing {', '.join(imports)} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}",
-            f"Look at it by hand: tt-conda run --prefix {prefix} python -c 'import {imports[0]}'",
+            f"{python}: importing {', '.join(item.imports)} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}",
+            f"Look at it by hand: tt-conda run --prefix {prefix} python -c 'import {item.imports[0]}'",
         )
     return parse_probe(done.stdout)
+
+
+def _mapped_from_wheels(prefix: Path, item: Environment, folder: Path) -> dict[str, list[int]]:
+    """Import from an environment's wheels, in a virtual environment on top of it; what is mapped of them, by soname."""
+    if not item.wheels:
+        return {}
+    found: dict[str, list[int]] = {}
+    with tempfile.TemporaryDirectory(prefix="tt-conda-") as name, naming_full_disk(Path(name)):
+        venv = Path(name).resolve()
+        site_packages = venv / "lib" / f"python{item.python}" / "site-packages"
+        options = ["--without-pip", "--system-site-packages"]
+        subprocess.run([prefix / "bin" / "python", "-I", "-m", "venv", *options, venv], check=True)
+        for pin in item.wheels:
+            wheel = fetch_wheel(find_wheel(load(folder / pin.lock), version=pin.version, python=pin.python))
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(site_packages)
+        files = [path for path in _import(prefix, item, venv / "bin" / "python") if venv in path.parents]
+        for mapped in mapped_objects(files, prefix):
+            found.setdefault(mapped.soname, []).append(mapped.bytes)
+    return found
 
 
 def _compare(comparison: Comparison, file: Path) -> tuple[int, int]:

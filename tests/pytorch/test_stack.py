@@ -1,4 +1,4 @@
-"""The stack as it is published, on a PyTorch of this project: torch-ttnn's extension is compiled with libstdc++."""
+"""The stack as it is published, on any PyTorch that it fits: torch-ttnn's extension is compiled with libstdc++."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from torch_builds import stack_environment
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
 from tt_conda.seed.link import is_glibc
 
-Environment = Callable[..., Path]
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def stack(environment_with: Environment) -> Path:
-    return environment_with("libstdcxx", "3.10", "torch-ttnn")
+def stack(channels: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With whichever PyTorch the recipe accepts."""
+    return stack_environment(tmp_path_factory.mktemp("stack") / "env", channels)
 
 
 def test_torch_ttnn_is_imported_with_one_copy_of_each_library(stack: Path, call: Call) -> None:

@@ -15,14 +15,18 @@ from tt_conda.providers import load_providers
 
 _MODULE = re.compile(r"\.(cpython-[^/]*|abi3)\.so$")
 
-# Runs in the audited environment: imports, then says what is mapped and what the statements printed last.
+# Runs in the audited environment: imports, checks what must hold then, and prints the mapped files last.
 _PROBE = """
 import importlib, json, os, sys
 request = json.loads(sys.argv[1])
 for name in request["imports"]:
     importlib.import_module(name)
+imported = {name.partition(".")[0]: sys.modules[name.partition(".")[0]] for name in request["imports"]}
+for check in request["checks"]:
+    if not eval(check, {"sys": sys, **imported}):
+        sys.exit("this does not hold: " + check)
 with open("/proc/self/maps") as maps:
-    files = sorted({line.split(None, 5)[5].strip() for line in maps if ".so" in line or "python" in line})
+    files = sorted({line.split(None, 5)[5].strip() for line in maps if "/" in line})
 print("\\n" + json.dumps([f for f in files if f.startswith("/") and os.path.isfile(f)]))
 """
 
@@ -45,9 +49,16 @@ class MappedObject:
         return bool(_MODULE.search(self.path.name)) or "lib-dynload" in self.path.parts
 
 
-def probe_command(python: Path, imports: Sequence[str]) -> list[str]:
-    """The command that imports modules and prints, as its last line, the files that are then mapped."""
-    return [str(python), "-I", "-c", _PROBE, json.dumps({"imports": list(imports)})]
+def probe_command(python: Path, imports: Sequence[str], checks: Sequence[str] = ()) -> list[str]:
+    """Return the command that imports modules and prints, as its last line, the files that are then mapped.
+
+    Args:
+        python: the interpreter.
+        imports: names of modules, imported in this order.
+        checks: Python expressions over the imported packages and ``sys`` that must be true after the imports.
+    """
+    request = {"imports": list(imports), "checks": list(checks)}
+    return [str(python), "-I", "-c", _PROBE, json.dumps(request)]
 
 
 def parse_probe(output: str) -> list[Path]:

@@ -1,14 +1,15 @@
-"""The proof as tables: each library and its package, how often it is mapped, and sizes beside the wheels' sizes."""
+"""The proof as tables: each library with its package and how often it is mapped, beside the wheels it came from."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from tt_conda.audit.finding import Severity
-from tt_conda.audit.mapped import by_library
+from tt_conda.audit.mapped import MappedObject, by_library
 from tt_conda.progress import console
 from tt_conda.proof import Proof
 from tt_conda.report.audit.numbers import count
@@ -26,6 +27,8 @@ def show(proof: Proof) -> None:
     for (library, package, path), counts in sorted(_rows(proof).items(), key=lambda row: (row[0][1], row[0][0])):
         table.add_row(package, library, path, *(f"{counts[n]}x" if n in counts else "" for n in names))
     out.print(table)
+    for name, from_wheels in proof.from_wheels.items():
+        out.print(_beside_wheels(name, from_wheels, proof.objects[name]))
     if proof.sizes:
         sizes = Table(box=None, pad_edge=False, title="\nshared objects, MB")
         for column in ("", "in the wheels", "in our packages"):
@@ -41,6 +44,39 @@ def show(proof: Proof) -> None:
         console.print(f"[yellow]left out[/yellow] {text}")
     for text in proof.problems:
         console.print(f"[red]wrong[/red] {text}")
+
+
+def _beside_wheels(name: str, from_wheels: Mapping[str, list[int]], objects: Sequence[MappedObject]) -> Table:
+    """What a process maps of two wheels, and of the same libraries from packages.
+
+    Versions are left out: auditwheel puts more of them into sonames (libmpi.so.40.40.7 for libmpi.so.40).
+    """
+    table = Table(box=None, pad_edge=False, title=f"\n{name}: libraries a process maps", title_justify="left")
+    for column in ("library", "from the wheels", "MB", "from our packages", "MB"):
+        table.add_column(column, justify="right" if column != "library" else "left")
+    theirs: dict[str, list[int]] = {}
+    for soname, sizes in from_wheels.items():
+        theirs.setdefault(_unversioned(soname), []).extend(sizes)
+    ours: dict[str, list[int]] = {library: [] for library in theirs}
+    for mapped in objects:
+        ours.get(_unversioned(mapped.soname), []).append(mapped.bytes)
+    for library, sizes in sorted(theirs.items(), key=lambda item: -sum(item[1])):
+        table.add_row(library, *_times(sizes), *_times(ours[library]))
+    table.add_row("all of them", *_sum(theirs.values()), *_sum(ours.values()), style="bold")
+    return table
+
+
+def _unversioned(soname: str) -> str:
+    return soname.partition(".so")[0]
+
+
+def _times(copies: Sequence[int]) -> tuple[str, str]:
+    return (f"{len(copies)}x", f"{sum(copies) / 1e6:.1f}") if copies else ("", "")
+
+
+def _sum(libraries: Iterable[Sequence[int]]) -> tuple[str, str]:
+    sizes = [size for copies in libraries for size in copies]
+    return f"{len(sizes)}", f"{sum(sizes) / 1e6:.1f}"
 
 
 def _rows(proof: Proof) -> dict[tuple[str, str, str], dict[str, int]]:
