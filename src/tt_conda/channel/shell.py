@@ -79,7 +79,7 @@ def run(prefix: Path, argv: Sequence[str], *, env: Mapping[str, str] | None = No
     try:
         variables = activated(prefix, {**environ(), **(env or {})})
         script = _DEACTIVATE + _ACTIVATE + _EXEC
-        code = _wait(
+        code = call(
             ["bash", "--norc", "--noprofile", "-c", script, "tt-conda", *argv],
             {**variables, "_TT_REPORT": str(writing)}, cwd, (writing,),
         )  # fmt: skip
@@ -118,14 +118,14 @@ def shell(prefix: Path) -> int:
             start = Path(folder, "bashrc")
             prompt = "PS1='${CONDA_PROMPT_MODIFIER}'\"$PS1\"\n"  # bash expands it when it shows it
             start.write_text(f"[ -f ~/.bashrc ] && . ~/.bashrc\n{_DEACTIVATE}{lines}{prompt}")
-            return _wait([program, "--rcfile", str(start), "-i"], variables, None, ())
+            return call([program, "--rcfile", str(start), "-i"], variables, None, ())
         home = variables.get("ZDOTDIR") or variables.get("HOME", "")
         for file in (".zshenv", ".zshrc"):
             own = f"ZDOTDIR={_quoted(home)}\n[ -f $ZDOTDIR/{file} ] && . $ZDOTDIR/{file}\nZDOTDIR={_quoted(folder)}\n"
             rest = f"setopt null_glob\n{_DEACTIVATE}{lines}unsetopt null_glob\nZDOTDIR={_quoted(home)}\n"
             rest += 'PS1="${CONDA_PROMPT_MODIFIER//\\%/%%}$PS1"\n'
             Path(folder, file).write_text(own + (rest if file == ".zshrc" else ""))
-        return _wait([program, "-i"], {**variables, "ZDOTDIR": folder}, None, ())
+        return call([program, "-i"], {**variables, "ZDOTDIR": folder}, None, ())
 
 
 def _variables(prefix: Path) -> dict[str, str]:
@@ -144,7 +144,11 @@ def _variables(prefix: Path) -> dict[str, str]:
     return found
 
 
-def _wait(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, fds: tuple[int, ...]) -> int:
+def call(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None, fds: tuple[int, ...] = ()) -> int:
+    """Run a program; signals that arrive here go to it. Its exit code, or 128 + the signal that ended it.
+
+    Raises TtCondaError if it cannot be started.
+    """
     early: list[int] = []
     children: list[subprocess.Popen[bytes]] = []
 
