@@ -1,6 +1,6 @@
 # tt-metal reads its kernel sources, firmware and descriptors below this root, and compiles kernels from them.
-# ttnn <= 0.63 reads TT_METAL_HOME instead. What the person has set stays.
-if test -z "$TT_METAL_RUNTIME_ROOT"
+# ttnn <= 0.63 reads TT_METAL_HOME instead. A value of the person's own stays; one that a script like this set does not.
+if test -z "$TT_METAL_RUNTIME_ROOT"; or test "$TT_METAL_RUNTIME_ROOT" = "$_TT_METAL_RUNTIME_ROOT_SET"
     set -gx TT_METAL_RUNTIME_ROOT "$CONDA_PREFIX/share/tt-metalium"
-    set -gx _TT_METAL_RUNTIME_ROOT_SET 1
+    set -gx _TT_METAL_RUNTIME_ROOT_SET "$TT_METAL_RUNTIME_ROOT"
 end
