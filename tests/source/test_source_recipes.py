@@ -23,6 +23,7 @@ from tt_conda.channel import environment
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.inputs import lock as locks
 from tt_conda.inputs.debian import fetch_debs
+from tt_conda.inputs.unpack import unpack_tar
 from tt_conda.seed.assemble import ensure_channel
 
 if sys.version_info >= (3, 11):
@@ -371,7 +372,7 @@ def test_the_hash_of_a_tree_is_nix_s(prepare: ModuleType, tmp_path: Path) -> Non
     lock = locks.load(PROJECT / "recipes/pytorch-libcxx/sources.lock")
     (pin,) = (source for source in lock.source if source.name == "nlohmann-json3")
     with tarfile.open(fileobj=io.BytesIO(fetch_debs([pin])[pin.sha256].read_bytes())) as archive:
-        archive.extractall(tmp_path, filter="tar")
+        unpack_tar(archive, tmp_path)
     assert prepare.nar_hash(tmp_path / "json-3.11.3") == pins(V079)["nlohmann_json"]["nar"]
 
 

@@ -11,7 +11,7 @@ from tt_conda.errors import TtCondaError
 from tt_conda.inputs.debian import fetch_debs
 from tt_conda.inputs.lock import Deb, Lock, Source, Want, find_deb, find_source, load
 from tt_conda.inputs.store import disk_errors
-from tt_conda.inputs.unpack import unpack_deb
+from tt_conda.inputs.unpack import unpack_deb, unpack_tar
 
 
 def unpack_sources(lock_file: Path, dest: Path) -> list[Path]:
@@ -51,7 +51,7 @@ def _extract(archive: Path, folder: Path) -> None:
         return
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")  # refuses members that escape
+            unpack_tar(tar, folder)
     except (tarfile.TarError, EOFError) as error:
         raise TtCondaError(
             f"{archive}: not a readable archive: {error}", "Delete the file and run the command again."
