@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from toolchain import program
-from tt_conda import settings
+from tt_conda.channel import choice
 
 MAY_BE_SKIPPED = {
     r"no CPython 3\.1[02] on this machine": "the build leaves out what is for it, and says so",
@@ -30,20 +30,21 @@ TOOK = {"libcxx": 73, "libstdcxx": 87}
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
+        choice.names()  # which the workers and the commands that tests start inherit, too
         os.environ["TT_CONDA_TEST_FOLDER"] = tempfile.mkdtemp(prefix="tt-conda-tests-", dir=_memory())
 
 
 def pytest_report_header() -> str | None:
-    if others := settings.channels():
+    if not choice.is_embedded():
         return (
             "what is about the embedded channel, or takes files from Debian's archive, is left out:"
-            f" TT_CONDA_CHANNELS has {', '.join(others)}"
+            f" TT_CONDA_CHANNELS has {', '.join(choice.names())}"
         )
     return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if settings.channels():
+    if not choice.is_embedded():
         seed = Path(__file__).parent / "seed"
         about_it = [
             item for item in items if item.path.is_relative_to(seed) or item.get_closest_marker("debian") is not None

@@ -174,7 +174,7 @@ def pythons(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         real = cpython.find
         monkeypatch.setattr(cpython, "find", lambda version: real(version) if version in versions else None)
 
-    monkeypatch.delenv("TT_CONDA_CHANNELS", raising=False)
+    monkeypatch.setenv("TT_CONDA_CHANNELS", "embedded")
     return only
 
 

@@ -10,9 +10,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from tt_conda import settings
-from tt_conda.channel import environment
-from tt_conda.seed.assemble import ensure_channel
+from tt_conda.channel import choice, environment
 
 STAND_INS = {"gcc": "clang", "readelf": "llvm-readelf", "c++filt": "llvm-cxxfilt"}
 
@@ -50,5 +48,5 @@ def _made(name: str, *specs: str) -> Path:
     prefix = folder / name
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        environment.install(list(specs), prefix, settings.channels() or [ensure_channel()])
+        environment.install(list(specs), prefix, choice.others())
     return prefix

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from rattler import Channel, Gateway, MatchSpec
 
-from tt_conda import settings
-from tt_conda.channel import environment
+from tt_conda.channel import choice, environment
 from tt_conda.channel.places import channel_url
 from tt_conda.errors import TtCondaError
 from tt_conda.seed.assemble import available_pythons
@@ -36,7 +35,7 @@ def require(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> Non
 
 def stack_environment(prefix: Path, channels: Sequence[str | Path]) -> Path:
     """An environment with torch-ttnn; left out where no channel has a PyTorch that fits the published tt-metal."""
-    if not settings.channels() and "3.10" not in available_pythons():
+    if choice.is_embedded() and "3.10" not in available_pythons():
         pytest.skip("no CPython 3.10 on this machine")
     stack = ["tt-metal ==0.65.0.dev20251205", "python 3.10.*"]
     environment.solve(stack, channels)  # what is wrong with that is not PyTorch's absence

@@ -98,7 +98,9 @@ def carve(
 
 _Channels = Annotated[
     list[str] | None,
-    typer.Option("--channel", "-c", help="After output/, instead of the embedded channel; may be given again."),
+    typer.Option(
+        "--channel", "-c", help="Additional channel, searched after output/; replaces TT_CONDA_CHANNELS. Repeatable."
+    ),
 ]
 _Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
 _Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
@@ -137,6 +139,7 @@ def build(
       tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx
     """
     from tt_conda import gate
+    from tt_conda.channel import choice
     from tt_conda.channel.build import build as run
     from tt_conda.report.build import show
 
@@ -148,7 +151,7 @@ def build(
     }
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)
-    others = lambda: channel or _others()  # noqa: E731
+    others = lambda: choice.others(channel) if channel else _others()  # noqa: E731
     show(
         run(
             packages or [], axes=axes, channels=others, pythons=pythons, jobs=jobs, check=gate.check_package,
@@ -540,23 +543,26 @@ def embedded() -> None:
 
       tt-conda embedded
     """
-    typer.echo(_embedded())
+    from tt_conda.seed.assemble import ensure_channel
+
+    typer.echo(ensure_channel())
 
 
 def _channels(given: list[str] | None) -> list[str | Path]:
-    """output/, where it is there, and then what was given or stands in for it."""
+    """output/, where it is there, and then what was given, or else counts here."""
     from tt_conda import settings
+    from tt_conda.channel import choice
 
     own = [settings.output_dir()] if (settings.output_dir() / "noarch" / "repodata.json").is_file() else []
-    return [*own, *(given or _others())]
+    return [*own, *(choice.others(given) if given else _others())]
 
 
 def _others() -> list[str | Path]:
     """Where everything comes from that the suite does not build itself."""
     from tt_conda import settings
+    from tt_conda.channel import choice
 
-    others: list[str | Path] = list(settings.channels())
-    return [*settings.extra_channels(), *(others or [_embedded()])]
+    return [*settings.extra_channels(), *choice.others()]
 
 
 def _source(asked: str) -> str:
@@ -578,9 +584,9 @@ def _source(asked: str) -> str:
 
 def _instead(given: list[str] | None) -> dict[str, list[str]]:
     """The axes that have other values where the embedded channel stands in: what its machines cannot reach."""
-    from tt_conda import settings
+    from tt_conda.channel import choice
 
-    if given or settings.channels():
+    if not choice.is_embedded(given):
         return {}
     from tt_conda.seed.table import Table
 
@@ -589,19 +595,13 @@ def _instead(given: list[str] | None) -> dict[str, list[str]]:
 
 def _pythons(given: list[str] | None) -> list[str] | None:
     """The Pythons that there are to build and test with; None where a channel that is not ours says it."""
-    from tt_conda import settings
+    from tt_conda.channel import choice
 
-    if given or settings.channels():
+    if not choice.is_embedded(given):
         return None
     from tt_conda.seed.cpython import available_pythons
 
     return list(available_pythons())
-
-
-def _embedded() -> Path:
-    from tt_conda.seed.assemble import ensure_channel
-
-    return ensure_channel()
 
 
 @app.command("lock-inputs")

@@ -1,10 +1,10 @@
-"""Folders and environment variables: the only reader of ``os.environ``."""
+"""Folders and environment variables: the only reader and writer of ``os.environ``."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,8 +43,13 @@ def output_dir() -> Path:
 
 
 def channels() -> list[str]:
-    """The channels that stand in for the embedded one: ``$TT_CONDA_CHANNELS``, separated by commas."""
+    """The channels that somebody named, or that were decided on: ``$TT_CONDA_CHANNELS``, separated by commas."""
     return [name.strip() for name in os.environ.get("TT_CONDA_CHANNELS", "").split(",") if name.strip()]
+
+
+def set_channels(names: Sequence[str]) -> None:
+    """Set ``$TT_CONDA_CHANNELS``, for this process and those that it starts."""
+    os.environ["TT_CONDA_CHANNELS"] = ",".join(names)
 
 
 def extra_channels() -> list[str]:

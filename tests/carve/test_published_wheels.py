@@ -18,12 +18,10 @@ from pathlib import Path
 import pytest
 
 from published import PINS, RULES, Carved, carved, dynamic, files, tags
-from tt_conda import settings
 from tt_conda.carve import load_rules
-from tt_conda.channel import environment
+from tt_conda.channel import choice, environment
 from tt_conda.elf import is_shared_object, plain_soname, read, soname_stem
 from tt_conda.providers import load_providers
-from tt_conda.seed.assemble import ensure_channel
 
 HASHED = re.compile(r"-[0-9a-f]{8}\.")
 OWN = {"_ttnncpp.so", "libdevice.so", "libtracy.so", "libtt-umd.so", "libtt_metal.so", "libtt_stl.so"}
@@ -214,7 +212,7 @@ def dependencies() -> Path:
     assert {spec.split()[0] for spec in specs} == USED
     with (folder / "dependencies.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        channels = settings.channels() or [ensure_channel()]
+        channels = choice.others()
         environment.install(sorted(specs), folder / "dependencies", channels)
     return folder / "dependencies"
 

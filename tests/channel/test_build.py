@@ -359,7 +359,7 @@ def _command(tmp_path: Path) -> list[str]:
 
 
 def _environ(project: Path) -> dict[str, str]:
-    return {**os.environ, "TT_CONDA_PROJECT": str(project), "TT_CONDA_CHANNELS": ""}
+    return {**os.environ, "TT_CONDA_PROJECT": str(project), "TT_CONDA_CHANNELS": "embedded"}
 
 
 def _processes(mark: str) -> list[str]:

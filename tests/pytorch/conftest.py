@@ -12,8 +12,8 @@ import pytest
 
 from torch_builds import require
 from tt_conda import settings
-from tt_conda.channel import environment
-from tt_conda.seed.assemble import available_pythons, ensure_channel
+from tt_conda.channel import choice, environment
+from tt_conda.seed.assemble import available_pythons
 
 PROJECT = Path(__file__).parents[2]
 COMPILER = ["clangxx_linux-64", "lld", "cmake", "ninja", "libcxx-devel"]
@@ -24,7 +24,7 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def channels() -> list[str | Path]:
-    return [PROJECT / "output", *settings.extra_channels(), *(settings.channels() or [ensure_channel()])]
+    return [PROJECT / "output", *settings.extra_channels(), *choice.others()]
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def environment_with(channels: list[str | Path], tmp_path_factory: pytest.TempPa
     made: dict[tuple[str, str, tuple[str, ...]], Path] = {}
 
     def make(cxx_stdlib: str, python: str = "3.10", *more: str) -> Path:
-        if not settings.channels() and python not in available_pythons():
+        if choice.is_embedded() and python not in available_pythons():
             pytest.skip(f"no CPython {python} on this machine")
         require(cxx_stdlib, python, channels)
         key = (cxx_stdlib, python, more)

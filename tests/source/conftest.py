@@ -14,9 +14,9 @@ import pytest
 
 from torch_builds import require
 from tt_conda import gate, settings
-from tt_conda.channel import environment
+from tt_conda.channel import choice, environment
 from tt_conda.channel.build import Built, build
-from tt_conda.seed.assemble import available_pythons, ensure_channel
+from tt_conda.seed.assemble import available_pythons
 
 PROJECT = Path(__file__).parents[2]
 VERSION = "0.65.0.dev20251205"
@@ -30,7 +30,7 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def python() -> str:
     """One of the Pythons that there are packages for."""
-    return "3.10" if settings.channels() or "3.10" in available_pythons() else next(iter(available_pythons()))
+    return "3.10" if not choice.is_embedded() or "3.10" in available_pythons() else next(iter(available_pythons()))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def others() -> list[str | Path]:
     """tt-conda's own package, PyTorch where it is, and everything else."""
     if not any((PROJECT / "output").glob("noarch/tt-conda-*.conda")):
         pytest.fail("there is no package of tt-conda in output/: run `ci/run build` first", pytrace=False)
-    return [PROJECT / "output", *settings.extra_channels(), *(settings.channels() or [ensure_channel()])]
+    return [PROJECT / "output", *settings.extra_channels(), *choice.others()]
 
 
 @pytest.fixture(scope="session")

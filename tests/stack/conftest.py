@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda import settings
 from tt_conda.audit.inventory import PackageFacts, channel_facts
-from tt_conda.channel import environment
+from tt_conda.channel import choice, environment
 from tt_conda.channel.places import local_path
 from tt_conda.channel.shell import activated
-from tt_conda.seed.assemble import available_pythons, ensure_channel
+from tt_conda.seed.assemble import available_pythons
 
 PROJECT = Path(__file__).parents[2]
 BUILD = "run `ci/run build` first: these tests look at what it makes"
@@ -42,7 +41,7 @@ def output() -> Path:
 @pytest.fixture(scope="session")
 def others() -> list[str | Path]:
     """Where everything else comes from: the embedded channel, unless others are set."""
-    return list(settings.channels()) or [ensure_channel()]
+    return choice.others()
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +66,7 @@ def everything(output: Path, others: list[str | Path]) -> list[PackageFacts]:
 @pytest.fixture(scope="session")
 def pythons() -> list[str]:
     """The Pythons that there are packages for."""
-    return list(available_pythons()) if not settings.channels() else ["3.10", "3.12"]
+    return list(available_pythons()) if choice.is_embedded() else ["3.10", "3.12"]
 
 
 @pytest.fixture(scope="session")

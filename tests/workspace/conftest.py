@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from rattler_build import assemble_package
 
-from tt_conda import settings
-from tt_conda.channel import index
-from tt_conda.seed.assemble import ensure_channel
+from tt_conda.channel import choice, index
 
 WORKSPACE = """
 [workspace]
@@ -75,4 +73,4 @@ def manifest(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def others() -> list[str | Path]:
     """Where everything comes from that the project does not build."""
-    return list(settings.channels()) or [ensure_channel()]
+    return choice.others()
