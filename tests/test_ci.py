@@ -15,6 +15,7 @@ import pytest
 
 from script import loaded
 from tt_conda import settings
+from tt_conda.channel.places import channel_url
 
 PROJECT = Path(__file__).parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -56,7 +57,7 @@ description = "Fails"
 [tasks.killed]
 cmd = "kill -9 $$"
 description = "Is killed"
-[tasks.after]
+[tasks.never]
 cmd = "echo never"
 depends-on = ["fails"]
 description = "Never comes"
@@ -123,7 +124,7 @@ def test_arguments_may_name_more_than_the_inputs(run: Run, checkout: Path) -> No
         assert run("shows", "more").stdout == text
 
 
-@pytest.mark.parametrize(("task", "code"), [("fails", 7), ("after", 7), ("killed", 137)])
+@pytest.mark.parametrize(("task", "code"), [("fails", 7), ("never", 7), ("killed", 137)])
 def test_a_failing_task_ends_it(run: Run, task: str, code: int) -> None:
     done = run(task)
     assert (done.returncode, done.stdout) == (code, "")
@@ -169,6 +170,45 @@ def test_what_has_not_changed_is_not_made_again(run: Run, checkout: Path) -> Non
     assert run("makes").returncode != 0
     (checkout / "in/a").write_text("a\n")
     assert run("makes").stdout == "making\n", "what has failed is tried again"
+
+
+def test_the_channel_is_chosen_once_and_part_of_what_has_changed(run: Run, checkout: Path, tmp_path: Path) -> None:
+    """With conda-forge in a folder, which is there or not, as the network is."""
+    (checkout / "src").symlink_to(PROJECT / "src")
+    (checkout / "in").mkdir()
+    (checkout / "in/a").write_text("a")
+    with (checkout / "pixi.toml").open("a") as manifest:
+        manifest.write(
+            '[tasks.packages]\ncmd = "tt-conda --version && echo $TT_CONDA_CHANNELS > made"\n'
+            'inputs = ["in/**"]\noutputs = ["made"]\ndescription = "Packages"\n'
+            '[tasks.after]\ncmd = "echo after $TT_CONDA_CHANNELS"\ndepends-on = ["packages"]\ndescription = "After"\n'
+        )
+    mirror, config = tmp_path / "mirror", tmp_path / "config.toml"
+    config.write_text(f'[mirrors]\n"{channel_url("conda-forge")}" = ["{mirror.as_uri()}"]\n')
+    for subdir in ("linux-64", "noarch"):
+        (mirror / subdir).mkdir(parents=True)
+        (mirror / subdir / "repodata.json").write_text("{}")
+
+    def build() -> subprocess.CompletedProcess[str]:
+        return run("after", PIXI_CONFIG_FILE=str(config))
+
+    for chosen in ("conda-forge", "embedded"):
+        done = build()
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("Channel: ") == 1 and f"Channel: {chosen} (" in done.stderr
+        assert "nothing has changed" not in done.stderr
+        assert done.stdout.splitlines()[-1] == f"after {chosen}"
+        assert (checkout / "made").read_text() == f"{chosen}\n"
+        assert "packages: nothing has changed" in build().stderr
+        if chosen == "conda-forge":
+            mirror.rename(tmp_path / "gone")
+    (tmp_path / "gone").rename(mirror)
+    assert "nothing has changed" not in build().stderr, "the network is back"
+
+
+def test_what_needs_no_channel_asks_for_none(run: Run) -> None:
+    done = run("two", PIXI_CONFIG_FILE="/nonexistent")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_arguments_fill_what_a_task_names(run: Run) -> None:

@@ -154,7 +154,7 @@ def test_conda_forge_is_taken_where_it_answers(
     assert os.environ["TT_CONDA_CHANNELS"] == "conda-forge", "children do not ask again"
     assert len(asked) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert line == "Channel: conda-forge, as it answers. To choose: TT_CONDA_CHANNELS=embedded, or any other."
+    assert line == "Channel: conda-forge (it answers). Override with TT_CONDA_CHANNELS=embedded or another channel."
     assert cli._pythons(None) is None and cli._instead(None) == {}
 
 
@@ -166,7 +166,7 @@ def test_the_embedded_channel_stands_in(
     assert choice.names() == ["embedded"] == settings.channels() and choice.is_embedded()
     assert os.environ["TT_CONDA_CHANNELS"] == "embedded"
     (line,) = capfd.readouterr().err.splitlines()
-    assert "embedded, as conda-forge does not answer" in line and "404" in line
+    assert "Channel: embedded (conda-forge does not answer: " in line and "404" in line
     assert "TT_CONDA_CHANNELS=conda-forge" in line
     monkeypatch.setattr("tt_conda.seed.assemble.ensure_channel", lambda: Path("/made"))
     assert choice.others() == [Path("/made")]
@@ -181,3 +181,15 @@ def test_nobody_is_asked_where_somebody_chose(monkeypatch: pytest.MonkeyPatch) -
         assert choice.names() == [name.strip() for name in chosen.split(",")]
         assert choice.is_embedded() == ("embedded" in chosen)
     assert not choice.is_embedded(["conda-forge"]) and choice.is_embedded(["embedded"])
+
+
+def test_a_configured_mirror_is_asked(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In its place; conda-forge itself is not."""
+    url = serve(only("repodata.json", JSON))
+    (tmp_path / "config.toml").write_text(f'[mirrors]\n"{choice.channel_url("conda-forge")}" = ["{url}"]\n')
+    monkeypatch.setenv("PIXI_CONFIG_FILE", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("TT_CONDA_CHANNELS", "")
+    assert choice.names() == ["conda-forge"]
+    assert "conda-forge (it answers)" in capfd.readouterr().err

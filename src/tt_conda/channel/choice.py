@@ -96,10 +96,12 @@ def _trouble_with(subdir: str, patience: float) -> str:
 
 def _choose() -> str:
     if trouble := why_not(network.mirrored(channel_url(CONDA_FORGE))):
-        chosen, why, other = EMBEDDED, f"conda-forge does not answer ({trouble})", CONDA_FORGE
+        chosen, why, other = EMBEDDED, f"conda-forge does not answer: {trouble}", CONDA_FORGE
     else:
         chosen, why, other = CONDA_FORGE, "it answers", EMBEDDED
-    console.print(f"Channel: {chosen}, as {why}. To choose: TT_CONDA_CHANNELS={other}, or any other.", markup=False)
+    console.print(
+        f"Channel: {chosen} ({why}). Override with TT_CONDA_CHANNELS={other} or another channel.", markup=False
+    )
     return chosen
 
 
