@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ MAY_BE_SKIPPED = {
     r"this machine lets only root mount a small disk": "a disk cannot be full that cannot be made",
     r"passed in a user namespace": "it ran there",
     r"no pytorch with (libcxx|libstdcxx) for Python 3\.1[02] is here; to build it: .*": "that takes an hour and more",
+    r"no \w+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program, and other tests cover the rule",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
@@ -86,6 +88,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for command in sorted(commands):
             (took,) = (minutes for stdlib, minutes in TOOK.items() if f"--cxx-stdlib {stdlib} " in command)
             terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 4 to 10)")
+    missing = Counter(
+        match[1] for reason in reasons if (match := re.search(r"no (\w+ on PATH, and TT_CONDA_\w+) names none", reason))
+    )
+    for words, count in sorted(missing.items()):
+        program, variable = words.split()[0], words.split()[-1]
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.section(f"{tests} with a real {program} did not run: it is not on PATH")
+        terminalreporter.line(f"export {variable}=/path/to/{program}")
     if found := _skipped_for_no_reason(config):
         terminalreporter.section("skipped without a reason that tests/conftest.py knows", red=True)
         for line in found:

@@ -42,6 +42,13 @@ def test_the_last_lines_say_how_to_build_what_was_not_tested(
     assert len(how) < 5 and "1 passed, 1 skipped" in how[-1], how
 
 
+def test_the_last_lines_name_the_programs_that_were_not_there(tmp_path: Path) -> None:
+    done = _run(tmp_path, "no conda on PATH, and TT_CONDA_CONDA names none", "0", {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, said, end = done.stdout.rpartition("1 test with a real conda did not run: it is not on PATH")
+    assert said and end.splitlines()[1] == "export TT_CONDA_CONDA=/path/to/conda"
+
+
 def _run(folder: Path, reason: str, processes: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
     for name in ("conftest.py", "toolchain.py"):
         shutil.copy(Path(__file__).with_name(name), folder)

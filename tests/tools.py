@@ -1,0 +1,21 @@
+"""Programs of other projects that some tests run: those that a variable names, or PATH has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+VARIABLES = {"buildah": "TT_CONDA_BUILDAH", "conda": "TT_CONDA_CONDA"}
+"""Program → the variable that names one."""
+
+
+def require(name: str) -> str:
+    """The path of a program; the test is left out where there is none."""
+    variable = VARIABLES[name]
+    found = os.environ.get(variable) or shutil.which(name)
+    if not found:
+        pytest.skip(f"no {name} on PATH, and {variable} names none")
+    assert shutil.which(found), f"{variable} is {found}, which is no program"
+    return found
