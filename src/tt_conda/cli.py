@@ -14,13 +14,16 @@ import threading
 from enum import Enum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from tt_conda import __version__
 from tt_conda.errors import TtCondaError
+
+if TYPE_CHECKING:
+    from tt_conda.workspace.manifest import Workspace
 
 app = typer.Typer(
     name="tt-conda",
@@ -325,7 +328,6 @@ def lock(
 
       tt-conda lock --environment dev
     """
-    from tt_conda import settings
     from tt_conda.channel import environment, lockfile
     from tt_conda.workspace import make
     from tt_conda.workspace import manifest as manifests
@@ -338,10 +340,14 @@ def lock(
         lockfile.write_lock(file, records, specs, channels)
         typer.echo(f"{file}: {len(records)} packages")
         return
-    workspace = manifests.read(manifest or settings.workspace_file())
-    file = output or workspace.environment(workspace.names[0]).lock
-    for name, records in make.lock(workspace, environments or [], _channels(channel), file).items():
-        typer.echo(f"{file}: {name}: {len(records)} packages")
+    workspaces = manifests.grouped(environments or [], manifest)
+    if output and len(workspaces) > 1:
+        files = ", ".join(str(workspace.file) for workspace, _ in workspaces)
+        raise TtCondaError(f"--output is one file, and these are several workspaces: {files}", "Lock them one by one.")
+    for workspace, names in workspaces:
+        file = output or workspace.lock
+        for name, records in make.lock(workspace, names, _workspace_channels(workspace, channel), file).items():
+            typer.echo(f"{file}: {name}: {len(records)} packages")
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -390,7 +396,6 @@ def shell_(
 
       tt-conda shell --prefix env
     """
-    from tt_conda import settings
     from tt_conda.channel import shell
     from tt_conda.workspace import make
     from tt_conda.workspace import manifest as manifests
@@ -398,13 +403,13 @@ def shell_(
     if locked and frozen:
         raise TtCondaError("--locked and --frozen exclude each other", "Take one of them.")
     if name:
-        environment = manifests.read(manifest or settings.workspace_file()).environment(name)
+        workspace, environment = manifests.find(name, manifest)
         prefix = prefix or environment.prefix
         mode: make.Mode = "locked" if locked else "frozen" if frozen else ""
-        make.make(environment, prefix, _channels(channel), mode=mode, editable=editable or [])
+        make.make(environment, prefix, _workspace_channels(workspace, channel), mode=mode, editable=editable or [])
     elif prefix is None:
-        known = manifests.read(manifest or settings.workspace_file()).names
-        raise TtCondaError("no environment was named", f"Name one of {', '.join(known)}, or a folder with --prefix.")
+        known = ", ".join(manifests.known(manifest))
+        raise TtCondaError("no environment was named", f"Name one of {known}, or a folder with --prefix.")
     elif editable or locked or frozen:
         raise TtCondaError("--editable, --locked and --frozen are for an environment of pixi.toml", "Name it.")
     command = ["bash", "-c", line, "bash", *(words or [])] if line else words
@@ -555,6 +560,23 @@ def _channels(given: list[str] | None) -> list[str | Path]:
 
     own = [settings.output_dir()] if (settings.output_dir() / "noarch" / "repodata.json").is_file() else []
     return [*own, *(choice.others(given) if given else _others())]
+
+
+def _workspace_channels(workspace: Workspace, given: list[str] | None) -> list[str | Path]:
+    """A workspace's channels; ``given``, or what stands in for conda-forge, comes in conda-forge's place.
+
+    A folder that holds no channel yet, such as output/ before the first build, is left out.
+    """
+    from tt_conda.channel import choice
+
+    instead = choice.others(given) if given else []
+    found: list[str | Path] = []
+    for channel in workspace.channels:
+        if channel == choice.CONDA_FORGE:
+            found += instead or _others()
+        elif not isinstance(channel, Path) or (channel / "noarch" / "repodata.json").is_file():
+            found.append(channel)
+    return list(dict.fromkeys([*found, *instead]))
 
 
 def _others() -> list[str | Path]:

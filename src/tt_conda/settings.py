@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tt_conda.errors import TtCondaError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def cache_dir() -> Path:
@@ -31,10 +37,23 @@ def project_dir() -> Path:
 
 
 def workspace_file() -> Path:
-    """The workspace's ``pixi.toml``: that of ``$TT_CONDA_PROJECT``, else the nearest one upwards."""
+    """The workspace's ``pixi.toml``: that of ``$TT_CONDA_PROJECT``, else the nearest one upwards.
+
+    One without a table ``workspace`` is a package's, and passed over (pixi v0.77.0,
+    crates/pixi_manifest/src/discovery.rs, lines 518 to 562).
+    """
     here = Path.cwd().resolve()
     folders = [project_dir()] if os.environ.get("TT_CONDA_PROJECT") else [here, *here.parents]
-    return next((file for folder in folders if (file := folder / "pixi.toml").is_file()), here / "pixi.toml")
+    files = [file for folder in folders if (file := folder / "pixi.toml").is_file()]
+    return next((file for file in files if _has_workspace(file)), here / "pixi.toml")
+
+
+def _has_workspace(manifest: Path) -> bool:
+    """Whether it has that table, or may have it: what cannot be read is told by who reads it."""
+    try:
+        return "workspace" in tomllib.loads(manifest.read_text())
+    except (OSError, ValueError):
+        return True
 
 
 def output_dir() -> Path:

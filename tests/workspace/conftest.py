@@ -24,7 +24,7 @@ lib = { version = "1.*", build = "0" }
 [feature.old.activation.env]
 COLOUR = "grey"
 [feature.mine.dependencies]
-mine = { path = "recipes/mine" }
+mine = "*"
 [feature.elsewhere]
 platforms = ["board", "osx-arm64"]
 [environments]

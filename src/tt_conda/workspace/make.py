@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from rattler import MatchSpec, RepoDataRecord
-from rattler_build import VariantConfig
 
+from tt_conda import settings
 from tt_conda.channel import environment as environments
 from tt_conda.channel import index, lockfile
 from tt_conda.channel import prefix as prefixes
-from tt_conda.channel.places import local_path
+from tt_conda.channel.places import channel_url, local_path
+from tt_conda.channel.variants import narrow, render
 from tt_conda.errors import TtCondaError
 from tt_conda.files import write_atomically
 from tt_conda.progress import console
@@ -69,15 +71,16 @@ def solve(
     """The packages of an environment; ``locked`` are preferred.
 
     Raises:
-        TtCondaError: with the solver's explanation, or with the command that builds what is not built yet.
+        TtCondaError: with the solver's explanation, and the command that builds what the project has not built yet.
     """
-    present = index.names_in(channels)
-    if present is not None and (missing := [name for name in environment.built if name not in present]):
-        raise TtCondaError(
-            f"The environment {environment.name} needs {', '.join(missing)}, which no channel has: not built yet.",
-            " ".join(["tt-conda build", *missing, *_axes(environment)]),
-        )
-    return environments.solve(environment.specs, channels, locked=locked, constraints=environment.constraints)
+    try:
+        return environments.solve(
+            environment.specs, channels, locked=locked, constraints=environment.constraints, glibc=environment.glibc
+        )  # fmt: skip
+    except TtCondaError as error:
+        if command := _command(environment, channels):
+            raise TtCondaError(f"{error.what}\nNot all that this project builds is there.", command) from error
+        raise
 
 
 def lock(
@@ -109,17 +112,31 @@ def _held(prefix: Path) -> Sequence[RepoDataRecord]:
         return prefixes.installed(prefix)
 
 
-def _axes(environment: Environment) -> list[str]:
-    """The options of ``tt-conda build`` that give what an environment wants, as far as axes and specs say it."""
-    own = environment.manifest.parent / "variants.yaml"
-    usual = VariantConfig.from_file(own).to_dict() if own.is_file() else {}
-    axes = VariantConfig.from_files([own, *environment.variants]).to_dict() if usual else {}
-    builds = {spec.split()[2] for spec in (*environment.specs, *environment.constraints) if len(spec.split()) > 2}
-    wanted = {
-        axis: [value for value in values if value in builds or (len(values) == 1 and values != usual[axis])]
-        for axis, values in axes.items()
-    }
-    return [f"--{axis.replace('_', '-')} {value}" for axis, values in wanted.items() for value in values]
+def _command(environment: Environment, channels: Sequence[str | Path]) -> str:
+    """The `tt-conda build` that makes what the project has recipes for and no channel folder holds; or nothing.
+
+    A package counts if it is made for the builds that the environment asks for, such as libcxx.
+    """
+    project = settings.project_dir()
+    recipes, variants = sorted(project.glob("recipes/*/recipe.yaml")), project / "variants.yaml"
+    if not recipes or not variants.is_file():
+        return ""
+    specs = [spec.split() for spec in (*environment.specs, *environment.constraints)]
+    builds = {part for spec in specs for part in re.split(r"[*_]+", "".join(spec[2:]))}
+    folders = [folder for channel in channels if (folder := local_path(channel_url(channel)))]
+    records = [record for folder in folders for record in index.records(folder).values()]
+    origins = [file.name.split(".")[1] for file in sorted(project.glob("variants.*.yaml"))]
+    for chosen in ({}, *({"origin": [origin]} for origin in origins)):
+        config = narrow(variants, chosen)
+        axes = {axis: value for axis, values in config.to_dict().items() for value in values if value in builds}
+        made = {output.name for output in render(recipes, config) if {*axes.values()} <= {*output.axes.values()}}
+        there = {record["name"] for record in records if {*axes.values()} <= {*record["build"].split("_")}}
+        names = [spec[0] for spec in specs[: len(environment.specs)] if spec[0] in made - there]
+        if names:
+            options = chosen | {axis: [value] for axis, value in axes.items()}
+            words = [f"--{axis.replace('_', '-')} {values[0]}" for axis, values in options.items()]
+            return " ".join(["tt-conda build", *names, *words])
+    return ""
 
 
 def _locked(environment: Environment, channels: Sequence[str | Path], mode: Mode) -> list[RepoDataRecord] | None:
