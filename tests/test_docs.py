@@ -6,7 +6,6 @@ import ast
 import itertools
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,20 +13,13 @@ from typing import NamedTuple
 import pytest
 import typer
 
+from script import loaded
 from tt_conda import cli
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tt_conda.workspace import manifest as manifests
 
 PROJECT = Path(__file__).parents[1]
 DOCUMENTS = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md")), *sorted(PROJECT.glob("docs/rules/*.md"))]
-MANIFEST = tomllib.loads((PROJECT / "pixi.toml").read_text())
-TASKS = {
-    **MANIFEST.get("tasks", {}),
-    **{name: task for feature in MANIFEST["feature"].values() for name, task in feature.get("tasks", {}).items()},
-}
+TASKS = loaded(PROJECT / "ci/tasks.py").read(PROJECT / "pixi.toml")
 UNVERIFIED = (PROJECT / "docs/unverified.md").read_text()
 
 
@@ -92,11 +84,15 @@ def check(words: list[str]) -> str:
         case ["ci/run", task, *_]:
             assert task in TASKS, f"there is no task {task!r}"
         case ["pixi", "run", *rest]:
-            rest = _environment(rest)
-            assert rest[0] in TASKS, f"there is no task {rest[0]!r}"
-        case ["pixi", "shell", *rest]:
-            assert _environment(rest) == []
-        case ["pixi", "add", name, "--git", _, "--subdir", folder]:
+            manifest, rest = _workspace(rest)
+            assert rest[0] in loaded(PROJECT / "ci/tasks.py").read(manifest), f"there is no task {rest[0]!r}"
+        case ["pixi", "shell" | "lock", *rest]:
+            assert set(_workspace(rest)[1]) <= {"--locked", "--frozen", "--check"}
+        case ["pixi", "init", _] | ["pixi", "init", _, "--channel", _, "--channel", _]:
+            pass
+        case ["pixi", "workspace", "platform", "edit", "linux-64", "--glibc", _]:
+            pass
+        case ["pixi", "add", name, "--git", _, "--subdirectory", folder]:
             recipe = PROJECT / folder / "recipe.yaml"
             assert (recipe.parent / "pixi.toml").is_file() and f"name: {name}\n" in recipe.read_text()
         case ["pixi", "add", name]:
@@ -116,11 +112,16 @@ def check(words: list[str]) -> str:
     return words[0]
 
 
-def _environment(words: list[str]) -> list[str]:
+def _workspace(words: list[str]) -> tuple[Path, list[str]]:
+    """The manifest that pixi's options name, and the words after them."""
+    manifest = PROJECT
+    if words[:1] == ["--manifest-path"]:
+        manifest, words = PROJECT / words[1], words[2:]
+    workspace = manifests.read(manifest / "pixi.toml")
     if words[:1] == ["-e"]:
-        assert words[1] in MANIFEST["environments"], f"there is no environment {words[1]!r}"
-        return words[2:]
-    return words
+        assert words[1] in workspace.names, f"there is no environment {words[1]!r}"
+        words = words[2:]
+    return workspace.file, words
 
 
 KNOWN = {"apt-get", "cd", "cmake", "conda", "export", "git", "jq", "pip", "pyenv", "pytest", "uv"}
@@ -156,7 +157,7 @@ def test_a_wrong_one_is_found(line: str) -> None:
 def test_the_environments_that_are_told_are_those_that_there_are() -> None:
     text = (PROJECT / "docs/developing.md").read_text().partition("## Environments")[2]
     table = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
-    assert re.findall(r"`([\w-]+)`", table) == list(MANIFEST["environments"])
+    assert re.findall(r"`([\w-]+)`", table) == manifests.known()
 
 
 # --- links and tests ---

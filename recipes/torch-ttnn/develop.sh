@@ -4,14 +4,14 @@ set -euo pipefail
 case $(command -v python) in
     "${CONDA_PREFIX:-none}"/*) ;;
     *)
-        echo "error: this is for the environment dev: pixi run -e dev develop CHECKOUT, or" >&2
-        echo "tt-conda shell dev --editable CHECKOUT" >&2
+        echo "error: this is for the environment of workspaces/dev. From the folder of tt-conda:" >&2
+        echo "pixi run --manifest-path workspaces/dev develop CHECKOUT, or tt-conda shell dev --editable CHECKOUT" >&2
         exit 2
         ;;
 esac
 editable() { python -m pip install --no-deps --no-build-isolation --editable "$1"; }
 
-checkout=$(cd "$1" && pwd)
+checkout=$(cd "${INIT_CWD:-.}" && cd "$1" && pwd)  # pixi runs tasks elsewhere than where it was called
 extension=$checkout/torch_ttnn/cpp_extension
 if [ -d "$extension/ttnn_cpp_extension" ]; then
     # torch-ttnn's own CMake project wants tt-metal's build folder beside it, so its sources are compiled by ours, as for
