@@ -92,7 +92,7 @@ def carve(
     if lock:
         from tt_conda.inputs.wheels import fetch_wheel, pinned
 
-        files.append(fetch_wheel(pinned(lock, version, python)))
+        files.append(fetch_wheel(pinned(lock, version, python), lock=lock))
     if not files:
         raise TtCondaError("no wheel was named", "Name a wheel's file, or --lock with --version.")
     report = run(files, prefix, load_rules(rules or []), only=only or [], python=python, licenses=licenses, sbom=sbom)
@@ -107,6 +107,23 @@ _Channels = Annotated[
 ]
 _Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
 _Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
+
+
+def _require_pinned(given: bool) -> None:
+    from tt_conda import settings
+
+    if given:
+        settings.require_pinned()
+
+
+_Pinned = Annotated[
+    bool,
+    typer.Option(
+        "--pinned",
+        callback=_require_pinned,
+        help="Refuse a newer Debian file in the place of a pinned one that was superseded (also: TT_CONDA_PINNED=1).",
+    ),
+]
 
 
 @app.command()
@@ -126,6 +143,7 @@ def build(
     tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
     channel: _Channels = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
+    pinned: _Pinned = False,
 ) -> None:
     """Build packages into the channel in output/; what is up to date stays as it is.
 
@@ -538,15 +556,17 @@ def explain(
 
 
 @app.command()
-def embedded() -> None:
+def embedded(pinned: _Pinned = False) -> None:
     """Assemble the embedded channel and print where it is.
 
     It holds what the suite needs, for machines that cannot reach conda-forge: made from PyPI wheels, Debian packages
     and this machine's CPython.
 
-    Example:
+    Examples:
 
       tt-conda embedded
+
+      tt-conda embedded --pinned
     """
     from tt_conda.seed.assemble import ensure_channel
 
@@ -624,6 +644,63 @@ def _pythons(given: list[str] | None) -> list[str] | None:
     from tt_conda.seed.cpython import available_pythons
 
     return list(available_pythons())
+
+
+store = typer.Typer(
+    help="""Copy the store of downloaded files: to keep what an index may delete, and for machines without a network.
+
+    Name the copy, a folder or its URL, in TT_CONDA_STORES (separated by commas): it is asked before the index.
+
+    Examples:
+
+      tt-conda store export /mnt/inputs
+
+      tt-conda store import https://example.org/inputs
+    """,
+    no_args_is_help=True,
+)
+app.add_typer(store, name="store")
+_Locks = Annotated[
+    list[Path] | None,
+    typer.Option("--lock", help="Only what this lock file pins, e.g. recipes/ttnn/wheels.lock. Repeatable."),
+]
+
+
+@store.command("export")
+def store_export(
+    dest: Annotated[Path, typer.Argument(help="Folder, made if need be; what it has already stays.")],
+    lock: _Locks = None,
+) -> None:
+    """Copy downloaded files to a folder that can be moved, or served over HTTP. Interrupted, it resumes when run again.
+
+    Examples:
+
+      tt-conda store export /mnt/inputs
+
+      tt-conda store export /mnt/inputs --lock recipes/ttnn/wheels.lock --lock src/tt_conda/seed/seed.lock
+    """
+    from tt_conda.inputs.transfer import export
+
+    typer.echo(f"{dest}: {export(dest, lock or [])} files")
+
+
+@store.command("import")
+def store_import(
+    source: Annotated[str, typer.Argument(help="An exported folder or its URL, or another cache's inputs folder.")],
+    lock: _Locks = None,
+) -> None:
+    """Take files from another store. Each is verified by its sha256; one that does not match is reported and not used.
+
+    Examples:
+
+      tt-conda store import /mnt/inputs
+
+      tt-conda store import https://example.org/inputs --lock recipes/ttnn/wheels.lock
+    """
+    from tt_conda.inputs.transfer import import_
+
+    taken, here = import_(source, lock or [])
+    typer.echo(f"{taken} files taken, {here} were here")
 
 
 @app.command("lock-inputs")

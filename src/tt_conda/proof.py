@@ -259,8 +259,11 @@ def _mapped_from_wheels(prefix: Path, item: Environment, folder: Path) -> dict[s
 
 
 def _compare(comparison: Comparison, file: Path) -> tuple[int, int]:
-    pins = [find_wheel(load(file.parent / w.lock), version=w.version, python=w.python) for w in comparison.wheels]
-    before = sum(_wheel_bytes(fetch_wheel(pin)) for pin in pins)
+    before = 0
+    for wanted in comparison.wheels:
+        lock = file.parent / wanted.lock
+        pin = find_wheel(load(lock), version=wanted.version, python=wanted.python)
+        before += _wheel_bytes(fetch_wheel(pin, lock=lock))
     after = 0
     for pattern in comparison.packages:
         found = [p for p in settings.output_dir().glob("*/*.conda") if fnmatchcase(p.stem, pattern)]

@@ -100,6 +100,28 @@ def default_variables(variables: Mapping[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+def stores() -> list[str]:
+    """Further places for pinned files, asked before the package index: ``$TT_CONDA_STORES``, folders or URLs."""
+    return [name.strip() for name in os.environ.get("TT_CONDA_STORES", "").split(",") if name.strip()]
+
+
+def pinned() -> bool:
+    """Whether a superseded Debian file ends the command instead of being replaced: ``$TT_CONDA_PINNED``.
+
+    Raises:
+        TtCondaError: the variable is neither 1 nor 0.
+    """
+    value = os.environ.get("TT_CONDA_PINNED", "").strip()
+    if value not in ("", "0", "1"):
+        raise TtCondaError(f"TT_CONDA_PINNED is {value!r}", "Set it to 1 (only pinned files) or 0, or unset it.")
+    return value == "1"
+
+
+def require_pinned() -> None:
+    """As ``TT_CONDA_PINNED=1``, for this process and its children."""
+    os.environ["TT_CONDA_PINNED"] = "1"
+
+
 def secret(variable: str) -> str | None:
     """A key or token that an environment variable holds: never an argument, which others on the machine can read."""
     return os.environ.get(variable, "").strip() or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -14,6 +15,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _running: set[subprocess.Popen[str]] = set()
+
+stopped = threading.Event()
+"""Set while ^C ends a pool: threads that download by themselves look at it between two pieces."""
 
 
 def run(
@@ -72,6 +76,7 @@ class Pool:
         return [job for job in self._jobs if not job.done()]
 
     def _end(self) -> None:
+        stopped.set()
         for job in self._jobs:
             job.cancel()
         while pending := self._pending():  # a thread may start another child before it sees that its last one ended
@@ -79,3 +84,4 @@ class Pool:
                 with suppress(OSError):
                     process.terminate()
             wait(pending, timeout=0.1)
+        stopped.clear()

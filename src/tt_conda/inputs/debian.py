@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import re
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
-from tt_conda.inputs import children
-from tt_conda.inputs.lock import Deb, Source, refresh_hint
+from tt_conda.inputs import children, mirrors
+from tt_conda.inputs.lock import Deb, Source, refresh_command, wrong_hash
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
 
@@ -22,6 +22,14 @@ Kind = Literal["deb", "deb-src"]
 """What a line of apt's sources is about: compiled packages or sources."""
 
 _INDEX: dict[Kind, str] = {"deb": "Packages", "deb-src": "Sources"}
+_SIGNED = (
+    "Acquire::AllowInsecureRepositories=false",
+    "Acquire::AllowWeakRepositories=false",
+    "Acquire::AllowDowngradeToInsecureRepositories=false",
+    "APT::Get::AllowUnauthenticated=false",
+)
+"""Apt's own defaults (apt-secure(8)), whatever the machine's configuration says: the signature is what tells whether
+a file that no pin names is Debian's."""
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -71,6 +79,7 @@ class Archive:
             "-o", "Dir::Etc::SourceParts=/dev/null",
             "-o", "APT::Get::List-Cleanup=false",
             "-o", "Acquire::Languages=none",
+            *(part for option in _SIGNED for part in ("-o", option)),
             "-o", "Acquire::Retries=3",
             "-o", "Debug::NoLocking=true",
             "-q",
@@ -117,19 +126,45 @@ class Archive:
                 "Check the network and apt's configuration, then run the command again.",
             )
 
-    def candidates(self, names: Collection[str]) -> dict[str, str]:
-        """The version that the archive has of each package."""
+    def versions(self, names: Collection[str]) -> dict[str, list[str]]:
+        """The versions that the archive has of each package, the newest first; of one that it lacks, none."""
         self.update()
         done = _run(["apt-cache", *self.options[:-1], "madison", *sorted(names)])
-        found: dict[str, str] = {}
+        found: dict[str, list[str]] = {name: [] for name in names}
         for line in done.stdout.splitlines():
             fields = [field.strip() for field in line.split("|")]
-            if len(fields) == 3 and _INDEX[self.kind] in fields[2]:
-                found.setdefault(fields[0], fields[1])  # madison prints the newest first
-        if missing := sorted(set(names) - set(found)):
+            if len(fields) == 3 and _INDEX[self.kind] in fields[2] and fields[0] in found:
+                found[fields[0]].append(fields[1])
+        return found
+
+    def candidates(self, names: Collection[str]) -> dict[str, str]:
+        """The version that the archive has of each package."""
+        versions = self.versions(names)
+        if missing := sorted(name for name in names if not versions[name]):
             what = "package" if self.kind == "deb" else "source package"
             raise TtCondaError(f"{self.suite} has no {what} {', '.join(missing)}", "Correct the name in the lock.")
-        return found
+        return {name: found[0] for name, found in versions.items()}
+
+    def pins(self, versions: Mapping[str, str]) -> list[Deb]:
+        """Pins for packages (name → version), with the hashes that the archive's signed indexes have.
+
+        Raises:
+            TtCondaError: apt does not say them.
+        """
+        packages = [f"{name}={version}" for name, version in versions.items()]
+        done = _run(["apt-get", "download", "--print-uris", *self.options, *packages])
+        found = re.findall(r"^'[^']+' (([^_\s]+)_\S+\.deb) (\d+) SHA256:([0-9a-f]{64})$", done.stdout, re.M)
+        pins = [
+            Deb(name=name, version=versions[name], suite=self.suite, filename=file, size=int(size), sha256=sha256)
+            for file, name, size, sha256 in found
+            if name in versions
+        ]
+        if {pin.name for pin in pins} != set(versions):
+            raise TtCondaError(
+                f"apt-get does not say the hashes of {', '.join(packages)}:{_tail(done)}",
+                "Check apt's configuration, then run the command again.",
+            )
+        return pins
 
     def download(self, packages: Sequence[str], folder: Path, part: str = "") -> subprocess.CompletedProcess[str]:
         """Download ``name=version`` packages into ``folder``; of sources one part, ``orig`` or ``debian``."""
@@ -156,7 +191,47 @@ def downloaded(folder: Path, entry: Deb | Source) -> Path | None:
     return files[found[0]] if found else None
 
 
-def _download(store: Store, archive: Archive, entries: Sequence[Deb | Source], progress: Stage | None) -> None:
+class GoneError(TtCondaError):
+    """Pinned files that the archive has no longer: their packages were superseded, or removed."""
+
+    def __init__(
+        self, suite: str, entries: Sequence[Deb | Source], versions: Mapping[str, Sequence[str]], lock: Path | str
+    ) -> None:
+        lines = [f"Debian's archive ({suite}) no longer has these pinned files:"]
+        for entry in entries:
+            now = f"superseded by {versions[entry.name][0]}" if versions[entry.name] else "the package was removed"
+            lines.append(f"  {entry.name} {entry.version}: {now}")
+        super().__init__(
+            "\n".join(lines) + mirrors.tried(entries),
+            f"For the pinned file, {mirrors.WAY_OUT}; or pin what is there now: {refresh_command(lock)}",
+        )
+        self.suite, self.entries, self.versions, self.lock = suite, entries, versions, lock
+
+
+def successors(gone: GoneError) -> dict[str, Deb]:
+    """The suite's current files in the place of those that are gone: sha256 of the pinned file → the newer pin.
+
+    Its hash is from the archive's indexes, whose signature apt has checked.
+
+    Raises:
+        GoneError: ``gone``, where it names a source, a package that was removed, or one of which there are only older
+            versions, as where the machine's apt does not know the archive of security updates.
+    """
+    newest = {entry.name: next(iter(gone.versions[entry.name]), "") for entry in gone.entries}
+    for entry in gone.entries:
+        if isinstance(entry, Source) or not newest[entry.name] or not _is_newer(newest[entry.name], entry.version):
+            raise gone
+    pins = {pin.name: pin for pin in Archive(gone.suite).pins(newest)}
+    return {entry.sha256: pins[entry.name] for entry in gone.entries}
+
+
+def _is_newer(version: str, than: str) -> bool:
+    return _run(["dpkg", "--compare-versions", version, "gt", than]).returncode == 0
+
+
+def _download(
+    store: Store, archive: Archive, entries: Sequence[Deb | Source], lock: Path | str, progress: Stage | None
+) -> None:
     with store.scratch() as folder:
         folder.chmod(0o755)
         part = getattr(entries[0], "part", "")
@@ -167,47 +242,51 @@ def _download(store: Store, archive: Archive, entries: Sequence[Deb | Source], p
                 f"{folder.parent}: the disk is full",
                 "Free space there, or set TT_CONDA_CACHE to a larger disk.",
             )
-        gone = re.findall(r"[Vv]ersion '([^']+)' (?:for|of) '([^']+)' was not found", done.stderr)
-        gone += re.findall(r"Can not find version '([^']+)' of package '([^']+)'", done.stderr)
-        if gone:
-            listed = ", ".join(f"{name} {version}" for version, name in gone)
-            raise TtCondaError(
-                f"{listed}: no longer in the archive of {archive.suite} (superseded by a newer version)",
-                refresh_hint("FILE (the lock file that names it)"),
-            )
+        files = {entry.sha256: downloaded(folder, entry) for entry in entries}
+        if not all(files.values()):
+            versions = archive.versions({entry.name for entry in entries})
+            if gone := [entry for entry in entries if entry.version not in versions[entry.name]]:
+                raise GoneError(archive.suite, gone, versions, lock)
         for entry in entries:
-            file = downloaded(folder, entry)
+            file = files[entry.sha256]
             if file is None:
                 raise TtCondaError(
-                    f"apt-get could not fetch {_label(entry)}:{_tail(done)}",
+                    f"apt-get could not fetch {_label(entry)}:{_tail(done)}{mirrors.tried(entries)}",
                     "Check the network and apt's configuration, then run the command again.",
                 )
             digest = sha256_of(file)
             if digest != entry.sha256:
-                raise TtCondaError(
-                    f"{_label(entry)}: wrong hash\n  expected sha256 {entry.sha256}\n  got      sha256 {digest}",
-                    "Nothing of it was used. Compare with the archive, then " + refresh_hint("FILE"),
-                )
+                raise wrong_hash(_label(entry), entry.sha256, digest, lock)
             store.put(file, entry.sha256, entry.filename)
             if progress:
                 progress.advance()
 
 
 def fetch_debs(
-    entries: Collection[Deb | Source], progress: Stage | None = None, store: Store | None = None
+    entries: Collection[Deb | Source],
+    progress: Stage | None = None,
+    store: Store | None = None,
+    *,
+    lock: Path | str = "FILE",
 ) -> dict[str, Path]:
-    """Every package or source by its sha256, from the store or downloaded; apt runs only where something is missing."""
+    """Every package or source by its sha256: from the store, a mirror, or the archive by apt.
+
+    Args:
+        entries: the pins.
+        progress: advanced by one for each file.
+        store: default: the one in the cache folder.
+        lock: the lock file that has the pins, for messages.
+
+    Raises:
+        GoneError: the archive has a pinned version no longer.
+        TtCondaError: a file cannot be had, or is another one than the pinned one; the disk is full.
+    """
     store = store or Store.default()
-    found: dict[str, Path] = {}
-    missing: dict[tuple[str, str], list[Deb | Source]] = {}
-    for sha256, entry in {entry.sha256: entry for entry in entries}.items():
-        if path := store.get(sha256, entry.filename, entry.size):
-            found[sha256] = path
-            if progress:
-                progress.advance()
-        else:
-            missing.setdefault((entry.suite, getattr(entry, "part", "")), []).append(entry)
-    for (suite, part), wanted in missing.items():
-        _download(store, Archive(suite, "deb-src" if part else "deb"), wanted, progress)
-        found.update({entry.sha256: store.path(entry.sha256, entry.filename) for entry in wanted})
+    found, missing = mirrors.collect(entries, store, progress)
+    groups: dict[tuple[str, str], list[Deb | Source]] = {}
+    for entry in missing:
+        groups.setdefault((entry.suite, getattr(entry, "part", "")), []).append(entry)
+    for (suite, part), wanted in groups.items():
+        _download(store, Archive(suite, "deb-src" if part else "deb"), wanted, lock, progress)
+        found |= {entry.sha256: store.path(entry.sha256, entry.filename) for entry in wanted}
     return found

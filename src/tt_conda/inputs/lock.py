@@ -8,6 +8,7 @@ order.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -111,9 +112,22 @@ class Lock(_Table):
         return str(self._path) if self._path else "the lock file"
 
 
-def refresh_hint(path: Path | str) -> str:
-    """The way out of every problem with a lock file."""
-    return f"Refresh the pins: tt-conda lock-inputs {path}"
+def refresh_command(path: Path | str) -> str:
+    """The command that pins what is there now."""
+    return f"tt-conda lock-inputs {shlex.quote(str(path))}"
+
+
+def wrong_hash(label: str, expected: str, got: str, lock: Path | str) -> TtCondaError:
+    """The error for a file that is not the pinned one."""
+    return TtCondaError(
+        f"{label}: wrong hash\n  expected sha256 {expected}\n  got      sha256 {got}",
+        "Nothing of it was used. Either another file than the pinned one is served, or the pin is wrong: compare both\n"
+        f"with the project's page, then pin what is there now: {refresh_command(lock)}",
+    )
+
+
+def _add_want(lock: Lock) -> str:
+    return f"Add a [[want]] table for it to {lock.path}, then run: {refresh_command(lock.path)}"
 
 
 def load(path: Path) -> Lock:
@@ -121,13 +135,13 @@ def load(path: Path) -> Lock:
     try:
         lock = Lock.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise TtCondaError(f"{path}: there is no such lock file", refresh_hint(path)) from None
+        raise TtCondaError(f"{path}: there is no such lock file", "Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TtCondaError(f"{path}: not valid TOML: {error}", refresh_hint(path)) from error
+        raise TtCondaError(f"{path}: not valid TOML: {error}", "Correct the file by hand.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise TtCondaError(f"{path}: {where}: {first['msg']}", refresh_hint(path)) from error
+        raise TtCondaError(f"{path}: {where}: {first['msg']}", "Correct the file by hand.") from error
     lock._path = path
     return lock
 
@@ -198,7 +212,7 @@ def find_wheel(lock: Lock, name: str | None = None, version: str | None = None, 
         wanted = _wanted("wheel", name=name, version=version, python=python)
         files = ", ".join(wheel.filename for wheel in found)
         problem = f"{len(found)} pins ({files}) for" if found else "no"
-        raise TtCondaError(f"{lock.path}: {problem} {wanted}", refresh_hint(lock.path))
+        raise TtCondaError(f"{lock.path}: {problem} {wanted}", _add_want(lock))
     return found[0]
 
 
@@ -206,7 +220,7 @@ def find_deb(lock: Lock, name: str) -> Deb:
     """The one pinned Debian package of that name."""
     found = [deb for deb in lock.deb if deb.name == name]
     if len(found) != 1:
-        raise TtCondaError(f"{lock.path}: {len(found)} pins for deb {name}", refresh_hint(lock.path))
+        raise TtCondaError(f"{lock.path}: {len(found)} pins for deb {name}", _add_want(lock))
     return found[0]
 
 
@@ -214,5 +228,5 @@ def find_source(lock: Lock, name: str, part: str = "orig") -> Source:
     """The one pinned archive of that Debian source."""
     found = [source for source in lock.source if (source.name, source.part) == (name, part)]
     if len(found) != 1:
-        raise TtCondaError(f"{lock.path}: {len(found)} pins for source {name} ({part})", refresh_hint(lock.path))
+        raise TtCondaError(f"{lock.path}: {len(found)} pins for source {name} ({part})", _add_want(lock))
     return found[0]

@@ -29,7 +29,7 @@ def unpack_sources(lock_file: Path, dest: Path) -> list[Path]:
     """
     lock = load(lock_file)
     wanted = [(want, _pin(lock, want)) for want in lock.want if want.into]
-    files = fetch_debs([pin for _, pin in wanted])
+    files = fetch_debs([pin for _, pin in wanted], lock=lock_file)
     filled: list[Path] = []
     with disk_errors(dest):
         dest.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a name can be a stored file's: no path, not hidden (so are the store's own files), printable."""
+    return 0 < len(name.encode(errors="replace")) <= 255 and name[0] != "." and "/" not in name and name.isprintable()
+
+
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk (or quota, or file size limit) below ``folder`` into an error with a way out."""
@@ -44,7 +49,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if error.errno in reasons:
             raise TtCondaError(
                 f"{folder}: {reasons[error.errno]}",
-                "Free space there, or set TT_CONDA_CACHE to a larger disk, and run the command again.",
+                "Free space there, or name a folder on a larger disk (for the cache: TT_CONDA_CACHE), "
+                "and run the command again.",
             ) from error
         raise
 
@@ -93,8 +99,8 @@ class Store:
 
     def path(self, sha256: str, filename: str) -> Path:
         """Where a file stands or would stand."""
-        if Path(filename).name != filename or filename in ("", ".", ".."):
-            raise TtCondaError(f"{filename!r} is not a file name", "Correct it in the lock file.")
+        if not is_plain_name(filename):
+            raise TtCondaError(f"{filename!r} is not a plain file name", "Correct it in the lock file.")
         return self.folder / sha256[:2] / sha256 / filename
 
     def get(self, sha256: str, filename: str, size: int | None = None) -> Path | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
-from tt_conda.inputs import children
-from tt_conda.inputs.lock import Wheel, find_wheel, find_wheels, load, refresh_hint
+from tt_conda.inputs import children, mirrors
+from tt_conda.inputs.lock import Wheel, canonical, find_wheel, find_wheels, load, refresh_command, wrong_hash
 from tt_conda.inputs.store import Store, disk_errors, sha256_of
 from tt_conda.progress import Stage
 
@@ -80,38 +80,30 @@ class PipFailed(TtCondaError):
         self.output = output
 
 
-def wrong_hash(label: str, expected: str, got: str, lock: str = "FILE") -> TtCondaError:
-    """The error for a file that is not the pinned one."""
-    return TtCondaError(
-        f"{label}: wrong hash\n  expected sha256 {expected}\n  got      sha256 {got}",
-        "Nothing of it was used. Either the index serves another file than the one pinned, or the pin is wrong:\n"
-        "compare both with the project's page first. " + refresh_hint(lock),
-    )
-
-
 def _label(entry: Wheel) -> str:
     return f"{entry.filename} ({entry.name} {entry.version})"
 
 
-def _translate(error: PipFailed, entries: Sequence[Wheel]) -> TtCondaError:
+def _translate(error: PipFailed, entries: Sequence[Wheel], lock: Path | str) -> TtCondaError:
     """Pip's complaints about hashes and missing files, said of our entries."""
     pattern = r"(\S+?)==(\S+).*?\n\s*Expected sha256 ([0-9a-f]{64})\s+Got\s+([0-9a-f]{64})"
     for _, _, expected, got in re.findall(pattern, error.output):
         for entry in entries:
             if entry.sha256 == expected:
-                return wrong_hash(_label(entry), expected, got)
+                return wrong_hash(_label(entry), expected, got, lock)
     if match := re.search(r"No matching distribution found for ([^=\s]+)==", error.output):
         for entry in entries:
-            if entry.name.lower() == match[1].lower():
+            if canonical(entry.name) == canonical(match[1]):
                 return TtCondaError(
-                    f"{_label(entry)}: the package index has no such file\n" + error.what.split("\n", 1)[-1],
-                    "The network may be down (see pip's lines), or the file was withdrawn: "
-                    "tt-conda lock-inputs FILE pins what is there now.",
+                    f"{_label(entry)}: the package index has no such file\n{error.what.split(chr(10), 1)[-1]}"
+                    + mirrors.tried([entry]),
+                    "The network may be down (see pip's lines). If the file was withdrawn, "
+                    f"{mirrors.WAY_OUT}, or pin what is there now: {refresh_command(lock)}",
                 )
-    return error
+    return TtCondaError(error.what + mirrors.tried(entries), error.way_out)
 
 
-def _download(store: Store, python: str, entries: Sequence[Wheel], progress: Stage | None) -> None:
+def _download(store: Store, python: str, entries: Sequence[Wheel], lock: Path | str, progress: Stage | None) -> None:
     what = entries[0].filename if len(entries) == 1 else f"{len(entries)} wheels"
     with store.scratch() as folder:
         requirements = folder / "requirements.txt"
@@ -125,18 +117,18 @@ def _download(store: Store, python: str, entries: Sequence[Wheel], progress: Sta
         try:
             run_pip(command, what, folder)
         except PipFailed as error:
-            raise _translate(error, entries) from error
+            raise _translate(error, entries, lock) from error
         for entry in entries:
             file = got / entry.filename
             if not file.is_file():
+                others = ", ".join(sorted(p.name for p in got.iterdir())[:5])
                 raise TtCondaError(
-                    f"{_label(entry)}: pip downloaded another file ("
-                    + ", ".join(sorted(p.name for p in got.iterdir())[:5]) + ")",
-                    refresh_hint("FILE"),
-                )  # fmt: skip
+                    f"{_label(entry)}: pip downloaded another file ({others})",
+                    f"Pin what is there now: {refresh_command(lock)}",
+                )
             digest = sha256_of(file)
             if digest != entry.sha256:
-                raise wrong_hash(_label(entry), entry.sha256, digest)
+                raise wrong_hash(_label(entry), entry.sha256, digest, lock)
             store.put(file, entry.sha256)
             if progress:
                 progress.advance()
@@ -159,32 +151,38 @@ def _batches(entries: Sequence[Wheel]) -> list[tuple[str, list[Wheel]]]:
     return batches + [(python, list(members.values())) for python, members in small]
 
 
-def fetch_all(entries: Collection[Wheel], progress: Stage | None = None, store: Store | None = None) -> dict[str, Path]:
-    """Every wheel by its sha256, from the store or downloaded; several downloads run at once."""
+def fetch_all(
+    entries: Collection[Wheel],
+    progress: Stage | None = None,
+    store: Store | None = None,
+    *,
+    lock: Path | str = "FILE",
+) -> dict[str, Path]:
+    """Every wheel by its sha256: from the store, a mirror, or the index; several downloads run at once.
+
+    Args:
+        entries: the pins.
+        progress: advanced by one for each wheel.
+        store: default: the one in the cache folder.
+        lock: the lock file that has the pins, for messages.
+
+    Raises:
+        TtCondaError: a wheel cannot be had, or is another file than the pinned one; the disk is full.
+    """
     store = store or Store.default()
-    unique = {entry.sha256: entry for entry in entries}
-    found: dict[str, Path] = {}
-    missing: list[Wheel] = []
-    for sha256, entry in unique.items():
-        if path := store.get(sha256, entry.filename, entry.size):
-            found[sha256] = path
-            if progress:
-                progress.advance()
-        else:
-            missing.append(entry)
+    found, missing = mirrors.collect(entries, store, progress)
     if missing:
         with children.Pool(4) as pool:
-            jobs = [pool.submit(_download, store, python, batch, progress) for python, batch in _batches(missing)]
+            jobs = [pool.submit(_download, store, python, batch, lock, progress) for python, batch in _batches(missing)]
             for job in jobs:
                 job.result()
-        for entry in missing:
-            found[entry.sha256] = store.path(entry.sha256, entry.filename)
+        found |= {entry.sha256: store.path(entry.sha256, entry.filename) for entry in missing}
     return found
 
 
-def fetch_wheel(entry: Wheel, store: Store | None = None) -> Path:
-    """One wheel, from the store or downloaded."""
-    return fetch_all([entry], store=store)[entry.sha256]
+def fetch_wheel(entry: Wheel, store: Store | None = None, *, lock: Path | str = "FILE") -> Path:
+    """One wheel; see :func:`fetch_all`."""
+    return fetch_all([entry], store=store, lock=lock)[entry.sha256]
 
 
 def pinned(lock_file: Path, version: str | None, python: str | None) -> Wheel:

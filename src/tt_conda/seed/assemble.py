@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from tt_conda import settings
 from tt_conda.errors import TtCondaError
-from tt_conda.inputs.store import disk_errors, write_atomically
-from tt_conda.seed import cpython
+from tt_conda.inputs.lock import refresh_command
+from tt_conda.inputs.mirrors import WAY_OUT
+from tt_conda.inputs.store import Store, disk_errors, write_atomically
+from tt_conda.seed import cpython, moved
 from tt_conda.seed.cpython import available_pythons
+from tt_conda.seed.table import TABLE
 
 if TYPE_CHECKING:
     from tt_conda.progress import Stage
@@ -68,7 +71,7 @@ def _write_json(path: Path, content: object) -> None:
 
 def _is_current(folder: Path, state: str, names: Collection[str] | None) -> bool:
     stamp = _read_json(folder / ".stamp.json")
-    if stamp.get("state") != state:
+    if stamp.get("state") != state or (stamp.get("moved") and settings.pinned()):
         return False
     if not stamp["all"] and (names is None or not set(names) <= set(stamp["names"])):
         return False
@@ -98,6 +101,8 @@ def ensure_channel(names: Collection[str] | None = None) -> Path:
         with _locked(folder):
             if not _is_current(folder, state, names):
                 _update(folder, state, source, pythons, names)
+    if moves := _read_json(folder / ".stamp.json").get("moved"):
+        moved.tell(tuple(moves))
     return folder
 
 
@@ -171,22 +176,33 @@ def _update(
     pythons: dict[str, cpython.Interpreter],
     names: Collection[str] | None,
 ) -> None:
+    from tt_conda.inputs.debian import GoneError, successors
     from tt_conda.progress import stage
     from tt_conda.seed.table import Table
 
-    table = Table.load()
-    records: dict[Unit, _Record] = {}
-    for unit in table.units(pythons):
-        identity = pythons[unit.python].identity() if unit.entry.cpython else ""
-        records[unit] = _Record(folder, unit, table.key(unit, source, identity), table.providers())
+    pins = Table.load()
+    newer = {} if settings.pinned() else moved.read(folder)
     _forget_lost(folder)
     while True:  # what a package depends on is known for certain once it is built
+        table = pins.with_successors(newer, Store.default())
+        records: dict[Unit, _Record] = {}
+        for unit in table.units(pythons):
+            identity = pythons[unit.python].identity() if unit.entry.cpython else ""
+            records[unit] = _Record(folder, unit, table.key(unit, source, identity), table.providers())
         wanted = set(table.entries) if names is None else _closure(table, names, records)
         missing = [u for u, record in records.items() if u.entry.name in wanted and not record.is_current()]
         if not missing:
             break
-        with stage("Embedded channel", total=2 * len(missing)) as progress:
-            _build(folder, table, pythons, missing, records, progress)
+        try:
+            with stage("Embedded channel", total=2 * len(missing)) as progress:
+                inputs = _fetch(table, missing, progress)
+                _build(folder, table, pythons, missing, records, inputs, progress)
+        except GoneError as gone:
+            if settings.pinned():
+                raise
+            newer |= successors(gone)
+            moved.write(folder, newer)
+            continue
         _publish(folder, records)
     current = [record for record in records.values() if record.is_current()]
     _publish(folder, records)
@@ -199,6 +215,11 @@ def _update(
         "all": everything,
         "names": sorted({r.unit.entry.name for r in current}),
         "files": files,
+        "moved": sorted(
+            moved.describe(table.moved[deb.sha256], deb)
+            for deb in {deb.sha256: deb for record in current for deb in table.debs(record.unit)}.values()
+            if deb.sha256 in table.moved
+        ),
     }
     _write_json(folder / ".stamp.json", content)
 
@@ -245,7 +266,8 @@ def _fetch(table: Table, units: list[Unit], progress: Stage) -> dict[str, Path]:
     wheels = {pin.sha256: pin for pin in (table.wheel(unit) for unit in units if unit.entry.wheel)}
     debs = {pin.sha256: pin for unit in units for pin in table.debs(unit)}
     with Pool(2) as pool:
-        jobs = [pool.submit(fetch_all, list(wheels.values())), pool.submit(fetch_debs, list(debs.values()))]
+        jobs = [pool.submit(fetch_all, list(wheels.values()), lock=table.lock.path),
+                pool.submit(fetch_debs, list(debs.values()), lock=table.lock.path)]  # fmt: skip
         found = {sha256: path for job in jobs for sha256, path in job.result().items()}
     progress.advance(len(units))
     return found
@@ -257,10 +279,9 @@ def _build(
     pythons: dict[str, cpython.Interpreter],
     units: list[Unit],
     records: dict[Unit, _Record],
+    inputs: dict[str, Path],
     progress: Stage,
 ) -> None:
-    inputs = _fetch(table, units, progress)
-
     def weight(unit: Unit) -> int:
         pins = sum(deb.size for deb in table.debs(unit))
         if unit.entry.cpython:
@@ -297,7 +318,10 @@ def _build_one(
         work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
         try:
             folders = Folders(work)
-            metadata, resolved = stage(table, unit, pythons.get(unit.python), inputs, folders, record.key)
+            try:
+                metadata, resolved = stage(table, unit, pythons.get(unit.python), inputs, folders, record.key)
+            except TtCondaError as error:
+                raise _unfit(table, unit, error) from error
             try:
                 built, line = conda.write(metadata, folders.files, folders.licenses, work)
             except RattlerBuildError as error:
@@ -310,6 +334,18 @@ def _build_one(
             _write_json(record.path, record.content)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _unfit(table: Table, unit: Unit, error: TtCondaError) -> TtCondaError:
+    """The error of a package that cannot be made; where a newer file than the pinned is in it, that is why."""
+    moves = [moved.describe(table.moved[deb.sha256], deb) for deb in table.debs(unit) if deb.sha256 in table.moved]
+    if not moves:
+        return error
+    return TtCondaError(
+        f"{error.what}\n  It is made of files that Debian has superseded: {', '.join(moves)}",
+        f"The current file does not fit. For the pinned one, {WAY_OUT}; or pin the current one\n"
+        f"({refresh_command(table.lock.path)}) and correct {TABLE}.",
+    )
 
 
 def _engine_error(folder: Path, unit: Unit, error: Exception) -> Exception:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tt_conda.errors import TtCondaError
 from tt_conda.inputs import lock as locks
 from tt_conda.inputs.unpack import deb_control, unpack_deb
 from tt_conda.inputs.zip import unpack_wheel
@@ -119,7 +123,24 @@ def from_debs(
         all_places = {"usr/share/doc/*/copyright": f"licenses/{deb.name}.copyright", **places}
         place(raw, Places.of(all_places), folders.files, folders.licenses)
         shutil.rmtree(raw)
+    _require(places, folders, debs)
     return source
+
+
+def _require(places: dict[str, str], folders: Folders, debs: list[locks.Deb]) -> None:
+    """See that Debian packages had the files that are named one by one, and any at all."""
+    named = [
+        where + posixpath.basename(name) if where.endswith("/") else where
+        for name, where in places.items()
+        if where and not where.startswith("licenses/") and not re.search(r"[*\[]", name)
+    ]
+    missing = [name for name in named if not os.path.lexists(folders.files / name)]
+    if missing or not any(path.is_file() for path in folders.files.rglob("*")):
+        packages = ", ".join(f"{deb.name} {deb.version}" for deb in debs)
+        raise TtCondaError(
+            f"{packages}: {'no file for ' + ', '.join(missing) if missing else 'no file that the table places'}",
+            "Correct `files` in src/tt_conda/seed/packages.toml.",
+        )
 
 
 def from_wheel_files(version: str, wheel: Path, places: dict[str, str], folders: Folders) -> Source:

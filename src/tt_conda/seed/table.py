@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs import lock as locks
+from tt_conda.inputs.store import Store
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -130,6 +131,8 @@ class Table:
     axes: dict[str, list[str]]
     """Axis of variants.yaml → values in its place."""
     lock: locks.Lock
+    moved: dict[str, locks.Deb] = field(default_factory=dict)
+    """Sha256 of a Debian package that stands in for a superseded one → the one that seed.lock pins."""
 
     @classmethod
     def load(cls, table: Path = TABLE, lock: Path = LOCK) -> Table:
@@ -143,6 +146,18 @@ class Table:
             raw.get("axes", {}),
             locks.load(lock),
         )
+
+    def with_successors(self, successors: Mapping[str, locks.Deb], store: Store) -> Table:
+        """The table with newer Debian packages (sha256 of the older → newer) where the store lacks the older."""
+        debs, moved = [], {}
+        for pinned in self.lock.deb:
+            deb = pinned
+            while deb.sha256 in successors and not store.get(deb.sha256, deb.filename, deb.size):
+                deb = successors[deb.sha256]
+            debs.append(deb)
+            if deb != pinned:
+                moved[deb.sha256] = pinned
+        return replace(self, lock=self.lock.model_copy(update={"deb": tuple(debs)}), moved=moved)
 
     @cached_property
     def sonames(self) -> dict[str, str]:
