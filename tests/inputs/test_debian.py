@@ -32,7 +32,7 @@ def test_a_wrong_hash_and_a_superseded_version_are_named(cache: Path, small: Deb
     with pytest.raises(TtCondaError) as error:
         debian.fetch_debs([small.model_copy(update={"sha256": "ab" * 32})])
     assert "libmd0" in error.value.what and small.sha256 in error.value.what and "ab" * 32 in error.value.what
-    with pytest.raises(TtCondaError, match=r"libmd0 0\.0\.1.*no longer in the archive") as error:
+    with pytest.raises(TtCondaError, match=r"no longer has(.|\n)*libmd0 0\.0\.1: superseded by 1\.") as error:
         debian.fetch_debs([small.model_copy(update={"version": "0.0.1", "sha256": SHA})])
     assert "tt-conda lock-inputs" in error.value.way_out
 
