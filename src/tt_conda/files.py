@@ -50,14 +50,37 @@ def naming_full_disk(*folders: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Make ``path`` hold ``text``, whole or not at all; an unchanged file is left alone."""
+def write_atomically(path: Path, content: str | bytes, *, shared: bool = False) -> None:
+    """Make ``path`` hold ``content``, whole or not at all; an unchanged file is left alone.
+
+    With ``shared``, everybody may read the file, whatever the umask.
+    """
+    data = content.encode() if isinstance(content, str) else content
     with suppress(OSError):
-        if path.read_text() == text:
+        if path.read_bytes() == data:
+            if shared:
+                let_read(path)
             return
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text)
+        partial.write_bytes(data)
+        if shared:
+            let_read(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def let_read(path: Path) -> None:
+    """Give everybody the right to read a file; nothing is taken away."""
+    mode = path.stat().st_mode
+    if mode & 0o444 != 0o444:
+        path.chmod(mode | 0o444)
+
+
+def make_shared_folder(folder: Path) -> None:
+    """Make a folder, and the missing ones above it, readable for everybody; existing ones keep their rights."""
+    if not folder.is_dir():
+        make_shared_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(folder.stat().st_mode | 0o555)

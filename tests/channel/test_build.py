@@ -85,7 +85,11 @@ def leftovers(project: Path) -> list[str]:
     return [
         str(path)
         for path in (project / "output").glob("[a-z]*/*")
-        if not re.fullmatch(r"repodata\.json|run_exports\.json|\.tt-conda-index\.json|[\w.-]+\.conda", path.name)
+        if not re.fullmatch(
+            r"repodata\.json(\.zst)?|repodata_shards\.msgpack\.zst|shards|run_exports\.json|index\.html"
+            r"|\.tt-conda-index\.json|[\w.-]+\.conda",
+            path.name,
+        )
     ]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from test_index_forms import check_forms
 
 from tt_conda.channel import index
 from tt_conda.errors import TtCondaError
@@ -126,10 +127,11 @@ def test_leftovers_are_swept_and_never_indexed(tmp_path: Path, make: Make) -> No
     channel = tmp_path / "channel"
     index.publish([make("a")], channel)
     (channel / "linux-64/.b-1.0-0.conda.partial").write_bytes(b"half")
-    (channel / "linux-64/repodata.json.zst").write_bytes(b"stale")
+    (channel / "linux-64/shards/.x.msgpack.zst.1.partial").write_bytes(b"half")
+    (channel / ".channeldata.json.1.partial").write_bytes(b"half")
     index.publish([], channel)
     assert set(records(channel)) == {"a-1.0-0.conda"}
-    assert not [*channel.glob("*/.*.partial"), *channel.glob("*/*.zst")]
+    assert not list(channel.rglob(".*.partial"))
 
 
 def test_a_changed_file_is_seen(tmp_path: Path, make: Make) -> None:
@@ -181,7 +183,9 @@ def test_sigkill_at_random_moments_leaves_a_valid_channel(tmp_path: Path, make: 
         child.wait()
         if (channel / "noarch/repodata.json").is_file() and (channel / "linux-64/repodata.json").is_file():
             index.validate(channel)
+            check_forms(channel, all_there=False)
     index.publish(sorted((made / "0").glob("*.conda")), channel, keep=True)
     index.validate(channel)
     assert len(records(channel)) == 4
-    assert not list(channel.glob("*/.*.partial"))
+    check_forms(channel)
+    assert not list(channel.rglob(".*.partial"))

@@ -1,8 +1,8 @@
 """A channel folder: packages enter and leave it so that it is valid at every moment.
 
-Layout: ``channel/{linux-64,noarch}/`` with the packages, ``repodata.json`` and, beside it, ``run_exports.json``
-(CEP 12, https://github.com/conda/ceps/blob/main/cep-0012.md). Every file appears by ``os.replace``; a package is there
-before the ``repodata.json`` that names it, and leaves after it.
+Layout: ``channel/{linux-64,noarch}/`` with the packages and their index (`repodata`), ``channeldata.json``, and pages
+for a browser. Every file appears by ``os.replace``, readable for everybody; a package is there before the index that
+names it, and leaves after it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rattler.exceptions import ExtractError, IoError
+from rattler import Version
+from rattler.exceptions import ExtractError, InvalidVersionError, IoError
 from rattler.package_streaming import PackageArchive
 
+from tt_conda.channel import channeldata as channel_wide
+from tt_conda.channel import pages, repodata
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.errors import TtCondaError
-from tt_conda.files import digests, naming_full_disk, write_atomically
+from tt_conda.files import digests, let_read, make_shared_folder, naming_full_disk, write_atomically
 
 SUBDIRS = ("linux-64", "noarch")
 KINDS = {".conda": "packages.conda", ".tar.bz2": "packages"}
 """A package's file name ending and the table of ``repodata.json`` that it stands in."""
 _CACHE = ".tt-conda-index.json"
 _RACY = 20_000_000  # ns: a file younger than this when it was read may change again under the same mtime
-_STALE = ("repodata.json.zst", "repodata.json.bz2", "repodata_shards.msgpack.zst")
+_FORMAT = 2  # of that file
 
 
 def kind_of(name: str) -> str | None:
@@ -108,8 +111,7 @@ def publish(
             _index(folder, leave_out={new.name for new in changed})
         for old, new in moves.items():
             _move(old, new, keep)
-        for subdir in sorted({*SUBDIRS, *(new.parent.name for new in moves.values())}):
-            _index(channel / subdir)
+        _index_all(channel, *(new.parent.name for new in moves.values()))
     return list(moves.values())
 
 
@@ -142,7 +144,7 @@ def link(packages: Iterable[Listed], channel: Path) -> None:
             if package.record["subdir"] == subdir and (kind := kind_of(name)) and name not in tables[kind]:
                 (channel / subdir / name).symlink_to(package.path.resolve())
                 tables[kind][name], exports[kind][name] = package.record, package.run_exports
-        _write_tables(channel / subdir, tables, exports)
+        repodata.write_plain(channel / subdir, tables, exports)
 
 
 def remove(packages: Iterable[Path], channel: Path) -> None:
@@ -153,20 +155,21 @@ def remove(packages: Iterable[Path], channel: Path) -> None:
             _index(folder, leave_out={path.name for path in packages if path.parent == folder})
         for path in packages:
             path.unlink(missing_ok=True)
+        _index_all(channel)
 
 
 def validate(channel: Path) -> None:
     """Hash every package that ``channel`` names; TtCondaError naming each that is missing, truncated or other."""
     wrong: list[str] = []
     for subdir in {*SUBDIRS, *(path.parent.name for path in channel.glob("*/repodata.json"))}:
-        repodata = channel / subdir / "repodata.json"
+        file = channel / subdir / repodata.PLAIN
         try:
-            table = in_tables(repodata.read_bytes())
+            table = in_tables(file.read_bytes())
         except (OSError, ValueError) as error:
-            wrong.append(f"{repodata}: {error}")
+            wrong.append(f"{file}: {error}")
             continue
         for name, record in sorted(table.items()):
-            path = repodata.parent / name
+            path = file.parent / name
             if not path.is_file():
                 wrong.append(f"{path}: missing")
             elif (size := path.stat().st_size) != record["size"]:
@@ -184,16 +187,17 @@ def validate(channel: Path) -> None:
 def _alone(channel: Path) -> Iterator[None]:
     """Keep other processes out of ``channel``; sweep what a killed one left behind."""
     for subdir in SUBDIRS:
-        (channel / subdir).mkdir(parents=True, exist_ok=True)
+        make_shared_folder(channel / subdir)
     with (channel / ".tt-conda.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for partial in channel.glob("[!.]*/.*.partial"):
-            partial.unlink()
+        for pattern in (".*.partial", "[!.]*/.*.partial", "[!.]*/shards/.*.partial"):
+            for partial in channel.glob(pattern):
+                partial.unlink()
         yield
 
 
 def _move(old: Path, new: Path, keep: bool) -> None:
-    new.parent.mkdir(parents=True, exist_ok=True)
+    make_shared_folder(new.parent)
     if old.resolve() == new.resolve():
         return
     if not keep:
@@ -213,38 +217,45 @@ def _move(old: Path, new: Path, keep: bool) -> None:
         old.unlink()
 
 
-def _index(folder: Path, leave_out: Collection[str] = ()) -> None:
+def _index_all(channel: Path, *further: str) -> None:
+    """Index the subdirs of a channel, its usual ones and `further`, then what is said of the whole channel."""
+    entries = [entry for subdir in sorted({*SUBDIRS, *further}) for entry in _index(channel / subdir).values()]
+    packages = [(entry["record"], entry["about"], entry["run_exports"]) for entry in entries]
+    data = channel_wide.channeldata(packages, {*SUBDIRS, *further})
+    with naming_full_disk(channel):
+        write_atomically(channel / channel_wide.NAME, repodata.compact_json(data), shared=True)
+        write_atomically(channel / pages.NAME, pages.channel_page(channel.resolve().name, data), shared=True)
+
+
+def _index(folder: Path, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """Index a subdir; what the index keeps of each package, by file name."""
     known = _read_cache(folder)
     entries: dict[str, Any] = {}
     for path in sorted(folder.iterdir()):
         if kind_of(path.name) and path.name not in leave_out:
             seen = known.get(path.name)
             entries[path.name] = seen if seen and seen["stat"] == _stat(path) else _entry(path, folder.name)
+            let_read(path)
     tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
     exports: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
     for name, entry in entries.items():
         if kind := kind_of(name):
             tables[kind][name] = entry["record"]
             exports[kind][name] = {"run_exports": entry["run_exports"]}
-    for stale in _STALE:  # written by others, and preferred by some readers
-        (folder / stale).unlink(missing_ok=True)
     with naming_full_disk(folder):
-        _write_tables(folder, tables, exports)
-        write_atomically(folder / _CACHE, _json(entries))
-
-
-def _write_tables(folder: Path, tables: Mapping[str, Any], exports: Mapping[str, Any]) -> None:
-    info = {"info": {"subdir": folder.name}}
-    write_atomically(folder / "run_exports.json", _json({**info, **exports}))
-    write_atomically(folder / "repodata.json", _json({**info, **tables, "removed": [], "repodata_version": 1}))
+        repodata.write(folder, tables, exports)
+        page = pages.subdir_page(folder.name, {name: entry["record"] for name, entry in entries.items()})
+        write_atomically(folder / pages.NAME, page, shared=True)
+        write_atomically(folder / _CACHE, repodata.compact_json({"format": _FORMAT, "packages": entries}))
+    return entries
 
 
 def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
-    """What the index keeps of one package: its ``repodata.json`` record, its run exports, and what it saw."""
+    """What the index keeps of one package: its record, its description, its run exports, and what it saw."""
 
     async def read() -> dict[str, bytes | None]:
         archive = await PackageArchive.from_path(path)
-        return await archive.read_files(["info/index.json", "info/run_exports.json"])
+        return await archive.read_files(["info/index.json", "info/run_exports.json", *channel_wide.MEMBERS])
 
     try:
         start, stat = time.time_ns(), _stat(path)
@@ -256,9 +267,11 @@ def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
         record = json.loads(files["info/index.json"] or b"")
         sha256, md5 = digests(path)
         expected = "{name}-{version}-{build}".format_map(record)
+        about = channel_wide.describe(files)
+        Version(record["version"])  # that indexes can be sorted by
     except FileNotFoundError as error:
         raise TtCondaError(f"There is no package {path}.", "Build it first.") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ExtractError, IoError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ExtractError, InvalidVersionError, IoError) as error:
         raise TtCondaError(f"The package {path} cannot be read: {error}", "Delete it and build it again.") from error
     record.setdefault("subdir", subdir or "noarch")
     if not path.name.startswith(expected + ".") or record["subdir"] != (subdir or record["subdir"]):
@@ -267,6 +280,7 @@ def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
         )
     return {
         "record": {**record, "md5": md5, "sha256": sha256, "size": stat[0]},
+        "about": about,
         "run_exports": json.loads(files["info/run_exports.json"] or b"{}"),
         "stat": stat if start - stat[1] > _RACY else None,
     }
@@ -279,11 +293,8 @@ def _stat(path: Path) -> list[int]:
 
 def _read_cache(folder: Path) -> dict[str, Any]:
     try:
-        cache: dict[str, Any] = json.loads((folder / _CACHE).read_text())
-    except (OSError, ValueError):
+        cache = json.loads((folder / _CACHE).read_text())
+        packages: dict[str, Any] = cache["packages"] if cache.get("format") == _FORMAT else {}
+    except (OSError, ValueError, KeyError):
         return {}
-    return cache
-
-
-def _json(content: object) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).replace('},"', '},\n"') + "\n"
+    return packages
