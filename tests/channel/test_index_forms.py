@@ -204,10 +204,9 @@ def test_channeldata(tmp_path: Path, make: Make, make_placed: Make) -> None:
     index.publish([
         make("lib", "9.0", summary="old", license="MIT", homepage="https://old.example", timestamp=at(1_700_000_000),
              files={"etc/conda/activate.d/lib.sh": "x"}),
-        make("lib", "10.0", summary="new", license="Apache-2.0", timestamp=at(1_600_000_000),
-             files={"bin/.lib-post-link.sh": "x"}),
+        make("lib", "10.0", summary="new", license="Apache-2.0", timestamp=at(1_600_000_000)),
         make("lib", "0.1", noarch="generic", summary="oldest"),
-        make_placed("placed", run_exports=["placed >=1"]),
+        make_placed("placed", run_exports=["placed >=1"], path="bin/.placed-post-link.sh"),
     ], tmp_path)  # fmt: skip
     data = json.loads((tmp_path / "channeldata.json").read_text())
     assert (data["channeldata_version"], data["subdirs"]) == (1, ["linux-64", "noarch"])
@@ -215,11 +214,11 @@ def test_channeldata(tmp_path: Path, make: Make, make_placed: Make) -> None:
     assert data["packages"] == {
         "lib": {
             **no, "summary": "new", "license": "Apache-2.0", "home": "https://old.example/", "version": "10.0",
-            "activate.d": True, "post_link": True, "text_prefix": False, "subdirs": ["linux-64", "noarch"],
+            "activate.d": True, "post_link": False, "text_prefix": False, "subdirs": ["linux-64", "noarch"],
             "timestamp": 1_700_000_000, "run_exports": {},
         },
         "placed": {
-            **no, "version": "1.0", "activate.d": False, "post_link": False, "text_prefix": True,
+            **no, "version": "1.0", "activate.d": False, "post_link": True, "text_prefix": True,
             "subdirs": ["linux-64"], "timestamp": 0, "run_exports": {"1.0": {"weak": ["placed >=1"]}},
         },
     }  # fmt: skip
