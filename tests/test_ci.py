@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ def checkout(tmp_path: Path) -> Path:
     """``ci/run`` with tasks of its own, in a folder with a space in its name."""
     root = tmp_path / "a checkout"
     (root / "ci").mkdir(parents=True)
-    for name in ("run", "tasks.py"):
+    for name in ("run", "tasks.py", "requirements.py", "requirements.txt"):
         shutil.copy(PROJECT / "ci" / name, root / "ci")
     (root / "pyproject.toml").write_text("")
     (root / "pixi.toml").write_text(
@@ -92,10 +93,8 @@ def run(checkout: Path, tmp_path: Path) -> Run:
         without: Sequence[str] = (), **more: str,
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         if ready:
-            key = subprocess.run(
-                ["bash", "-c", 'cat "$0/pyproject.toml" "$0/ci/run" | sha256sum | cut -c1-12', checkout],
-                capture_output=True, text=True, check=True,
-            ).stdout.strip()  # fmt: skip
+            parts = [checkout / name for name in ("pyproject.toml", "ci/requirements.txt", "ci/requirements.py")]
+            key = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
             venv = cache / "venv" / key
             (venv / "bin").mkdir(parents=True, exist_ok=True)
             (venv / ".complete").touch()
