@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import zipfile
+from collections import Counter
 from email import message_from_string
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from rattler_build import RenderedVariant, Stage0Recipe, VariantConfig
 
 import tt_conda
 from published import PINS, PROJECT, carved, published
@@ -33,6 +35,23 @@ V065, V081 = "0.65.0.dev20251205", "0.81.1"
 @pytest.fixture(scope="module")
 def outputs() -> list[Output]:
     return render(sorted(PROJECT.glob("recipes/*/recipe.yaml")), narrow(PROJECT / "variants.yaml", {}))
+
+
+@pytest.fixture(scope="module")
+def everything() -> list[Output]:
+    """Carved and compiled, of upstream's sources and of somebody's own, for release and for debugging."""
+    alternatives = {
+        "tt_source": ["upstream", "../../tests/standin"],
+        "tt_metal_build": ["Release", "Debug"],
+        "pytorch_source": ["upstream", "debian"],
+    }
+    recipes = sorted(PROJECT.glob("recipes/*/recipe.yaml"))
+    found = [
+        output
+        for origin in ("wheel", "source")
+        for output in render(recipes, narrow(PROJECT / "variants.yaml", {"origin": [origin]}, alternatives))
+    ]
+    return list({output.stem: output for output in found}.values())
 
 
 @pytest.fixture(scope="module")
@@ -92,29 +111,32 @@ def test_packages_of_one_stack_ask_for_each_other_s_version(outputs: list[Output
                     assert spec == f"=={metal} {build}", (output.stem, section, name)
 
 
-def test_what_has_c_plus_plus_in_its_interface_keeps_the_standard_libraries_apart(outputs: list[Output]) -> None:
-    """tt-metal does for all that need it; PyTorch's packages depend on the same one."""
+STANDARD_LIBRARY = "torch-cxx-stdlib"
+
+
+def test_what_has_c_plus_plus_in_its_interface_says_which_standard_library(everything: list[Output]) -> None:
+    """Its host environment does, so that one build of the rest fits, and so do its dependencies."""
     found = set()
-    compiled = render(
-        sorted(PROJECT.glob("recipes/*/recipe.yaml")), narrow(PROJECT / "variants.yaml", {"origin": ["source"]})
-    )
-    for output in (*outputs, *compiled):
+    for output in everything:
         asked = output.rendered.recipe.requirements.to_dict()
-        marker = f"torch-cxx-stdlib ==1.0 {output.axes.get('cxx_stdlib')}"
-        if output.name == "tt-metal":
-            assert asked["run_constraints"] == [marker]
-        elif output.name in ("libtorch", "pytorch"):
-            assert marker in asked["run"]
-        elif output.name in ("libttnn", "ttnn", "tt-metal-devel", "tt-metal-static", "torch-ttnn"):
-            needs = requirements(output, "host") | requirements(output, "run")  # the first by what those export
-            assert needs.keys() & {"tt-metal", "libttnn", "ttnn", "tt-metal-devel"} - {output.name}
-        else:
-            continue
-        found.add(output.name)
-    assert len(found) == 8
+        said = {part for part in ("host", "run") for spec in asked.get(part, []) if STANDARD_LIBRARY in str(spec)}
+        if said:
+            found.add(output.name)
+            marker = f"{STANDARD_LIBRARY} ==1.0 {output.axes['cxx_stdlib']}"
+            assert all(asked[part].count(marker) == 1 for part in ("host", "run")), output.stem
+    compiled = {"tt-metal", "libttnn", "tt-metal-devel", "tt-metal-static", "ttnn", "torch-ttnn", "libtorch", "pytorch"}
+    assert found == compiled
 
 
-WITHOUT_FILES = {"torch-cxx-stdlib"}
+def test_what_has_nothing_of_the_host_s_has_one_build(everything: list[Output]) -> None:
+    """Were there two that differ by a variant key alone, a solver would draw one of them."""
+    neutral = {"tt-conda", "sfpi", "tt-metal-source", "tt-metal-kernels"}
+    builds = Counter((o.name, o.version, o.axes.get("origin"), o.axes.get("tt_source"))
+                     for o in everything if o.name in neutral)  # fmt: skip
+    assert {name for name, *_ in builds} == neutral and set(builds.values()) == {1}
+
+
+WITHOUT_FILES = {STANDARD_LIBRARY}
 """Packages that only say something to the solver: there is nothing to run."""
 
 
@@ -134,6 +156,63 @@ def test_carving_happens_inside_with_what_stands_in_the_requirements(outputs: li
         linking = output.rendered.recipe.build.to_dict().get("dynamic_linking", {})
         if output.name != "tt-metal-kernels":
             assert (linking["overlinking_behavior"], linking["overdepending_behavior"]) == ("error", "error")
+
+
+# --- as others render them ---
+
+
+def test_an_output_renders_with_the_variant_keys_that_it_uses(everything: list[Output]) -> None:
+    """pixi's backend renders the whole recipe with the keys of the output that it builds, and takes what has the
+    name and the keys of that (pixi 0.77.0: crates/pixi_build_rattler_build/src/protocol.rs, lines 364 to 452, and
+    crates/pixi_build_backend/src/intermediate_backend.rs, lines 954 to 1010).
+    """
+    for output in everything:
+        used = VariantConfig({key: [value] for key, value in output.rendered.variant.items()})
+        alone = [
+            variant
+            for variant in Stage0Recipe.from_file(output.recipe).render(used)
+            if variant.recipe.package.name == output.name and variant.variant == output.rendered.variant
+        ]
+        assert len(alone) == 1, output.stem
+        assert _but_for_the_context(alone[0]) == _but_for_the_context(output.rendered), output.stem
+    assert len(everything) > 100
+
+
+def _but_for_the_context(variant: RenderedVariant) -> dict[str, Any]:
+    """It also holds what is computed for other outputs, from keys that this one does not have."""
+    recipe: dict[str, Any] = variant.recipe.to_dict()
+    recipe.pop("context", None)
+    return recipe
+
+
+ONCE_FOR_EACH = {"libtorch": "python", "tt-metal-source": "cxx_stdlib", "tt-metal-kernels": "cxx_stdlib"}
+"""Outputs that share a recipe, and scripts, with others that use one more variant key."""
+
+
+@pytest.mark.parametrize("origin", ["wheel", "source"])
+def test_a_package_is_rendered_once(origin: str) -> None:
+    """conda-build builds each rendered output, the same ones too (conda_build/_rattler_build/compat.py at
+    conda/conda-build@0fe68a26, line 259): so where it matters a recipe uses no key that one of its outputs does not.
+    """
+    config = narrow(PROJECT / "variants.yaml", {"origin": [origin]})
+    for recipe in sorted(PROJECT.glob("recipes/*/recipe.yaml")):
+        rendered = Stage0Recipe.from_file(recipe).render(config)
+        found = Counter((v.recipe.package.name, v.recipe.package.version, v.recipe.build.string) for v in rendered)
+        for (name, *_), count in found.items():
+            expected = 1
+            if key := ONCE_FOR_EACH.get(name):
+                used = any(key in v.variant for v in rendered if v.recipe.package.name == name)
+                expected = 1 if used else len(config.to_dict()[key])
+            assert count == expected, (recipe.parent.name, name)
+
+
+def test_pixi_picks_the_backend(everything: list[Output]) -> None:
+    """Each pixi wants one that speaks its build API (crates/pixi_build_types/src/lib.rs, lines 51 to 70, v0.77.0), so
+    a version named here would exclude either older pixis or newer ones.
+    """
+    for folder in {output.recipe.parent for output in everything}:
+        backend = tomllib.loads((folder / "pixi.toml").read_text())["package"]["build"]["backend"]
+        assert backend == {"name": "pixi-build-rattler-build", "version": "*"}
 
 
 # --- what they are made from ---

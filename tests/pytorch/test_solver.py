@@ -20,8 +20,8 @@ STDLIBS = ("libcxx", "libstdcxx")
 
 @pytest.fixture(scope="module")
 def outputs() -> list[Output]:
-    recipe = PROJECT / "recipes/pytorch-libcxx/recipe.yaml"
-    return render([recipe], narrow(PROJECT / "variants.yaml", {"python": ["3.10"]}))
+    recipes = [PROJECT / "recipes" / name / "recipe.yaml" for name in ("torch-cxx-stdlib", "pytorch-libcxx")]
+    return render(recipes, narrow(PROJECT / "variants.yaml", {"python": ["3.10"]}))
 
 
 def specs(entries: list[Any], siblings: dict[str, str]) -> list[str]:

@@ -79,9 +79,9 @@ def test_every_package_that_is_promised() -> None:
     stdlibs = ("libcxx", "libstdcxx")
     expected = {
         *(("sfpi", version, "", "") for version in ("7.11.0", "7.78.0")),
-        *(("tt-metal-source", version, "", "") for version in (V065, V079)),
+        *((name, version, "", "") for version in (V065, V079) for name in ("tt-metal-source", "tt-metal-kernels")),
         *((name, version, stdlib, "") for version in (V065, V079) for stdlib in stdlibs
-          for name in ("tt-metal-kernels", "tt-metal", "tt-metal-static", "libttnn", "tt-metal-devel")),
+          for name in ("tt-metal", "tt-metal-static", "libttnn", "tt-metal-devel")),
         *(("ttnn", version, stdlib, python) for version in (V065, V079) for stdlib in stdlibs
           for python in ("3.10", "3.12")),
         *(("torch-ttnn", "0.2.0", stdlib, python) for stdlib in stdlibs for python in ("3.10", "3.12")),
@@ -147,7 +147,7 @@ def test_what_they_need_can_be_solved() -> None:
 def test_what_configures_upstream_has_what_cpm_looks_for() -> None:
     """CPM stops without ``patch`` where a third party is asked for with patches, though none is applied here."""
     compiled = [o for o in rendered() if any("tt-metal-source" in str(s) for s in build_requirements(o))]
-    assert len(compiled) == 2 * 2 * 7  # versions, standard libraries; ttnn for two Pythons
+    assert len(compiled) == 2 * (1 + 2 * 6)  # versions; the kernels; standard libraries; ttnn for two Pythons
     assert [o.stem for o in compiled if "patch" not in build_requirements(o)] == []
 
 
@@ -315,7 +315,7 @@ def test_the_extension_is_compiled_as_upstream_does_it() -> None:
         assert word in theirs and word in ours
     # what ttnn-dev lacks, upstream takes from tt-metal's sources; tt-metal-devel has it
     assert re.findall(r"SYSTEM PRIVATE\n +\$\{\w+\}/third-party/(.+)\n", theirs) == ["tt-metal/ttnn/cpp"]
-    assert "tt-metal/ttnn/cpp" in (PROJECT / "recipes/ttnn/source/build-devel.sh").read_text()
+    assert "tt-metal/ttnn/cpp" in (PROJECT / "recipes/tt-metal/source/build-devel.sh").read_text()
     assert "install(FILES" in theirs and "install(FILES" not in ours  # the copies
 
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-source "$RECIPE_DIR/../tt-metal/source/common.sh"
+source "$RECIPE_DIR/source/common.sh"
 configure && compile
 install_components "$SRC_DIR/stage" metalium-dev ttnn-dev umd-dev enchantum tt-logger-dev
 # Upstream's component lacks the headers of some operations, complex_unary's for one; torch-ttnn takes them from the sources.

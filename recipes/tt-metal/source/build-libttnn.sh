@@ -1,5 +1,5 @@
 #!/bin/bash
-source "$RECIPE_DIR/../tt-metal/source/common.sh"
+source "$RECIPE_DIR/source/common.sh"
 configure && compile
 # metalium-runtime is in another package; its headers are here for the check of what kernels include
 install_components "$SRC_DIR/stage" ttnn-runtime metalium-runtime
