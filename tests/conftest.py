@@ -23,7 +23,7 @@ MAY_BE_SKIPPED = {
     r"no gpg on this machine": "a Debian archive cannot be signed; Debian's own is asked in other tests",
     r"passed in a user namespace": "it ran there",
     r"no pytorch with (libcxx|libstdcxx) for Python 3\.1[02] is here; to build it: .*": "that takes an hour and more",
-    r"no \w+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program, and other tests cover the rule",
+    r"no [\w-]+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program; other tests cover the rule",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
@@ -89,9 +89,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for command in sorted(commands):
             (took,) = (minutes for stdlib, minutes in TOOK.items() if f"--cxx-stdlib {stdlib} " in command)
             terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 4 to 10)")
-    missing = Counter(
-        match[1] for reason in reasons if (match := re.search(r"no (\w+ on PATH, and TT_CONDA_\w+) names none", reason))
-    )
+    not_there = re.compile(r"no ([\w-]+ on PATH, and TT_CONDA_\w+) names none")
+    missing = Counter(match[1] for reason in reasons if (match := not_there.search(reason)))
     for words, count in sorted(missing.items()):
         program, variable = words.split()[0], words.split()[-1]
         tests = "1 test" if count == 1 else f"{count} tests"

@@ -7,7 +7,12 @@ import shutil
 
 import pytest
 
-VARIABLES = {"buildah": "TT_CONDA_BUILDAH", "conda": "TT_CONDA_CONDA"}
+VARIABLES = {
+    "buildah": "TT_CONDA_BUILDAH",
+    "conda": "TT_CONDA_CONDA",
+    "pixi": "TT_CONDA_PIXI",
+    "pixi-build-rattler-build": "TT_CONDA_PIXI_BUILD_BACKEND",
+}
 """Program → the variable that names one."""
 
 

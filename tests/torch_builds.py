@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rattler import Channel, Gateway, MatchSpec
 
+from tt_conda import network
 from tt_conda.channel import choice, environment
 from tt_conda.channel.places import channel_url
 from tt_conda.errors import TtCondaError
@@ -21,7 +22,7 @@ def is_there(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> bo
 
     async def ask() -> bool:
         urls = [Channel(channel_url(channel)) for channel in channels]
-        return any(await Gateway().query(urls, ["linux-64"], [spec], recursive=False))
+        return any(await Gateway(client=network.client()).query(urls, ["linux-64"], [spec], recursive=False))
 
     return asyncio.run(ask())
 

@@ -305,7 +305,7 @@ def install(
     channel: _Channels = None,
     frozen: Annotated[Path | None, typer.Option(metavar="LOCK", help="Install exactly this lock file.")] = None,
     locked_environment: Annotated[
-        str, typer.Option("--environment", "-e", help="Which one of --frozen's.")
+        str, typer.Option("--environment", "-e", help="Environment in the lock file to install.")
     ] = "default",
 ) -> None:
     """Install packages into an environment.
@@ -323,7 +323,7 @@ def install(
     typer.echo(f"{prefix}: {len(records)} packages")
 
 
-_Manifest = Annotated[Path | None, typer.Option(help="The workspace; else the nearest pixi.toml upwards.")]
+_Manifest = Annotated[Path | None, typer.Option(help="The pixi.toml to read. Default: the nearest one upwards.")]
 
 
 @app.command()
@@ -331,14 +331,15 @@ def lock(
     specs: _Specs = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The lock file.")] = None,
     environments: Annotated[
-        list[str] | None, typer.Option("--environment", "-e", help="Of pixi.toml; may be given again.")
+        list[str] | None, typer.Option("--environment", "-e", help="Environment to lock, by name. Repeatable.")
     ] = None,
     manifest: _Manifest = None,
     channel: _Channels = None,
 ) -> None:
     """Solve, and write every package with its sha256 to a lock file (the format of pixi.lock).
 
-    Without packages: all environments of the workspace, or those that are named, into the tt-conda.lock beside it.
+    Without packages: all environments of the nearest pixi.toml, or the named ones, into the tt-conda.lock beside their
+    manifest. A folder of workspaces/ is an environment by its name.
 
     Examples:
 
@@ -386,23 +387,28 @@ def run(
 
 @app.command("shell")
 def shell_(
-    name: Annotated[str | None, typer.Argument(metavar="[ENVIRONMENT]", help="Of pixi.toml, e.g. dev.")] = None,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Instead of a shell.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ENVIRONMENT]", help="Environment to open, such as dev.")
+    ] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Command to run instead of a shell.")
+    ] = None,
     prefix: Annotated[
         Path | None, typer.Option("--prefix", "-p", help="Folder of the environment; else .tt-conda/envs/NAME.")
     ] = None,
-    editable: Annotated[
-        list[Path] | None, typer.Option(help="A checkout that is installed for editing; may be given again.")
-    ] = None,
-    line: Annotated[str | None, typer.Option("--command", help="Instead of a shell: a line for bash.")] = None,
-    locked: Annotated[bool, typer.Option("--locked", help="As in tt-conda.lock, which must fit pixi.toml.")] = False,
-    frozen: Annotated[bool, typer.Option("--frozen", help="As in tt-conda.lock, whatever pixi.toml says.")] = False,
+    editable: Annotated[list[Path] | None, typer.Option(help="Checkout to install for editing. Repeatable.")] = None,
+    line: Annotated[str | None, typer.Option("--command", help="Line for bash to run instead of a shell.")] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Install tt-conda.lock; fail if it does not fit pixi.toml.")
+    ] = False,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Install tt-conda.lock, whatever pixi.toml says.")] = False,
     manifest: _Manifest = None,
     channel: _Channels = None,
 ) -> None:
-    """Start your shell, or run a command, in an environment: one of pixi.toml, made first, or one that is there.
+    """Open a shell in an environment of a pixi.toml, created if it is missing, or in an existing prefix.
 
-    What fits is taken from tt-conda.lock, where there is one.
+    An environment is looked for by name in the nearest pixi.toml, then in workspaces/NAME/ of the project. If there is
+    a tt-conda.lock that fits, its packages are installed.
 
     Examples:
 
@@ -429,7 +435,10 @@ def shell_(
         known = ", ".join(manifests.known(manifest))
         raise TtCondaError("no environment was named", f"Name one of {known}, or a folder with --prefix.")
     elif editable or locked or frozen:
-        raise TtCondaError("--editable, --locked and --frozen are for an environment of pixi.toml", "Name it.")
+        raise TtCondaError(
+            "--editable, --locked and --frozen are for an environment of pixi.toml",
+            "Pass the environment's name: tt-conda shell dev --locked.",
+        )
     command = ["bash", "-c", line, "bash", *(words or [])] if line else words
     raise typer.Exit(shell.run(prefix, command) if command else shell.shell(prefix))
 

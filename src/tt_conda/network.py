@@ -58,10 +58,11 @@ def client() -> Client:
     Its layers are pixi's (crates/pixi_utils/src/reqwest.rs, lines 203 to 255): credentials come after mirrors, so that
     a mirror gets its own key. ``Client.from_config`` of py-rattler 0.28 sends it the key of the original channel.
     """
+    mirrors = {f"{url}/": [f"{place}/" for place in places] for url, places in _mirrors().items()}
     with settings.default_variables(environ()):  # read when the layers are made
         return Client([
-            RetryMiddleware(), MirrorMiddleware(configuration().mirrors), OciMiddleware(), GCSMiddleware(),
-            S3Middleware(), AuthenticationMiddleware(),
+            RetryMiddleware(), MirrorMiddleware(mirrors), OciMiddleware(), GCSMiddleware(), S3Middleware(),
+            AuthenticationMiddleware(),
         ])  # fmt: skip
 
 
@@ -86,12 +87,12 @@ def mirrored(url: str) -> str:
     For rattler-build, whose Python interface takes no mirrors. The longest configured URL counts, as for rattler
     (rattler_networking 0.30.3, src/mirror_middleware.rs, lines 62 to 67 and 145 to 168).
     """
-    mirrors = {upstream.rstrip("/"): places for upstream, places in configuration().mirrors.items() if places}
+    mirrors = _mirrors()
     fitting = [upstream for upstream in mirrors if f"{url}/".startswith(f"{upstream}/")]
     if not fitting:
         return url
     upstream = max(fitting, key=len)
-    return mirrors[upstream][0].rstrip("/") + url[len(upstream) :]
+    return mirrors[upstream][0] + url[len(upstream) :]
 
 
 def environ() -> dict[str, str]:
@@ -104,6 +105,12 @@ def environ() -> dict[str, str]:
         "NO_PROXY": ",".join(config.proxy_non_proxy_hosts),
     }
     return {name: str(value) for name, value in named.items() if value}
+
+
+def _mirrors() -> dict[str, list[str]]:
+    """URL of a channel → its mirrors; none with a final slash."""
+    found = configuration().mirrors
+    return {url.rstrip("/"): [place.rstrip("/") for place in places] for url, places in found.items() if places}
 
 
 def _source(options: dict[str, object]) -> SourceConfig:

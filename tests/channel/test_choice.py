@@ -69,8 +69,13 @@ def moved_to(path: str, body: bytes) -> Callable[[str], tuple[int, dict[str, str
 
 @pytest.mark.parametrize(
     "pages",
-    [only("repodata.json", JSON), only("repodata.json.zst", ZSTD), moved_to("/elsewhere", ZSTD)],
-    ids=["plain", "compressed", "moved"],
+    [
+        only("repodata.json", JSON),
+        only("repodata.json.zst", ZSTD),
+        moved_to("/elsewhere", ZSTD),
+        lambda path: (401, {"WWW-Authenticate": "Bearer"}, b""),
+    ],
+    ids=["plain", "compressed", "moved", "with a key"],
 )
 def test_it_answers(serve: Serve, pages: Callable[[str], tuple[int, dict[str, str], bytes]]) -> None:
     assert choice.why_not(serve(pages)) == ""

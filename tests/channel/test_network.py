@@ -31,7 +31,7 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIXI_CONFIG_FILE", "PIXI_NO_CONFIG", "RATTLER_AUTH_FILE"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "workspace/.pixi").mkdir(parents=True)
-    (tmp_path / "workspace/pixi.toml").touch()
+    (tmp_path / "workspace/pixi.toml").write_text("[workspace]\n")
     monkeypatch.setenv("TT_CONDA_PROJECT", str(tmp_path / "workspace"))
 
 
@@ -52,6 +52,7 @@ def serve(folder: Path, seen: list[str], token: str = "") -> Iterator[str]:
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append(self.path)
+            del self.headers["If-Modified-Since"]  # rattler wants more in a 304 than this class of Python's sends
             if token and self.headers.get("Authorization") != token:
                 self.send_error(401)
             else:
@@ -133,6 +134,12 @@ def test_packages_come_from_the_mirror_and_keep_their_address(tmp_path: Path, ch
         f"{FORGE}/linux-64/lib-2.0-0.conda", f"{FORGE}/linux-64/tool-1.0-0.conda"
     }  # fmt: skip
     assert (tmp_path / "env/bin/tool").is_file() and "/linux-64/tool-1.0-0.conda" in seen
+
+
+def test_a_channel_whose_name_begins_alike_is_another(tmp_path: Path, channel: Path) -> None:
+    with serve(channel, []) as url:
+        write(tmp_path / "PIXI_HOME/config.toml", f'[mirrors]\n"{url}/linux" = ["http://127.0.0.1:1/"]\n')
+        assert environment.solve(["tool"], [url])
 
 
 def test_what_an_index_is_asked_for(tmp_path: Path, channel: Path) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Sequence
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -88,6 +89,8 @@ def _trouble_with(subdir: str, patience: float) -> str:
                     return ""
             trouble = f"{subdir}/{name} is no index of a channel"
         except HTTPError as error:
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                return ""  # a mirror, whose key rattler sends
             trouble = f"{subdir}/{name}: {error.code} {error.reason}"
         except (OSError, HTTPException, ValueError) as error:
             trouble = f"{subdir}: {error.reason if isinstance(error, URLError) else error or type(error).__name__}"
