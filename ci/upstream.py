@@ -1,15 +1,20 @@
-"""Which newer wheels upstream has than the recipes pin: ``python ci/upstream.py [--write] [--summary FILE]``.
+"""Move the pins to what upstream has now: ``python ci/upstream.py [--write] [--summary FILE]``.
 
-pip is asked for the versions. ``--write`` puts the newest in the place of the newest that is pinned: in the recipes'
-``wheels.lock`` (with sha256 and size), in ``variants.yaml`` and in ``ci/proof.toml``. A wheel that is made for one
-version of another one (``zip_keys``) is only reported: which one a new version fits, no index says.
+pip is asked for the versions of the recipes' wheels. ``--write`` puts the newest in the place of the newest pinned: in
+the recipes' ``wheels.lock`` (with sha256 and size), in ``variants.yaml`` and in ``ci/proof.toml``. A wheel that is made
+for one version of another one (``zip_keys``) is only reported: which one a new version fits, no index says.
 
-Exit codes: 0 done, 2 it could not be asked. Whether there is something new stands in the summary.
+Then it moves the other pins: what every lock file (``LOCKS``) wants without an exact version, and the packages of the
+tool's own environment (``ci/requirements.txt``). A file whose pins cannot be moved stays as it is, and the summary says
+why.
+
+Exit codes: 0 done; 1 done, but for what the summary names; 2 the index could not be asked. Whether anything is newer
+stands in the summary.
 
 Examples:
 
-  python ci/upstream.py                                  what is newer
-  python ci/upstream.py --write --summary summary.md     and the pins rewritten, for a pull request
+  python ci/upstream.py                                  which of the recipes' wheels are newer
+  python ci/upstream.py --write --summary summary.md     all pins rewritten, for a pull request
 """
 
 from __future__ import annotations
@@ -17,9 +22,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
 from pathlib import Path
@@ -35,6 +41,12 @@ from tt_conda.inputs.wheels import fetch_wheel, pip_command, run_pip, target_arg
 
 PROJECT = Path(__file__).parents[1]
 
+LOCKS = ("recipes/*/*.lock", "src/tt_conda/seed/seed.lock", "tests/wheels.lock")
+"""Every lock file of the project."""
+REQUIREMENTS = "ci/requirements.txt"
+
+Renew = Callable[[Path], object]
+"""Rewrite the pins of a file."""
 Ask = Callable[[str, str], Sequence[str]]
 """Distribution and Python version → the versions that have a wheel."""
 
@@ -128,9 +140,85 @@ def write(newer: Newer, project: Path, renew: Callable[[Path], Lock] = refresh) 
         path.write_text(word.sub(newer.newest, path.read_text()))
 
 
-def summary(found: Sequence[Newer], changes: Callable[[Newer], Sequence[str]]) -> str:
+@dataclass(frozen=True)
+class Moved:
+    """What became of the pins of one file."""
+
+    file: str
+    """Relative to the project."""
+    changes: tuple[str, ...] = ()
+    failed: str = ""
+    """Why they could not be moved."""
+
+
+def renew_lock(lock: Path) -> None:
+    """Pin what a lock file wants without an exact version."""
+    refresh(lock, keep_exact=True)
+
+
+def renew_requirements(file: Path) -> None:
+    """Pin the newest packages that pyproject.toml allows for the tool's own environment.
+
+    Raises:
+        TtCondaError: uv fails.
+    """
+    command = [sys.executable, str(file.with_suffix(".py")), "pin", "--upgrade"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TtCondaError("\n".join((done.stdout + done.stderr).strip().splitlines()[-8:]))
+
+
+def move(project: Path, lock: Renew = renew_lock, requirements: Renew = renew_requirements) -> list[Moved]:
+    """Move all pins; a file whose pins cannot be moved is left as it was."""
+    ways = {**dict.fromkeys(LOCKS, lock), REQUIREMENTS: requirements}
+    files = {path.resolve(): renew for pattern, renew in ways.items() for path in sorted(project.glob(pattern))}
+    found = []
+    for file, renew in files.items():
+        name, before = file.relative_to(project.resolve()).as_posix(), file.read_text()
+        old = pins(file)
+        try:
+            renew(file)
+            found.append(Moved(name, tuple(differences(old, pins(file)))))
+        except (TtCondaError, OSError) as error:
+            file.write_text(before)
+            found.append(Moved(name, failed=str(error)))
+    return found
+
+
+def pins(file: Path) -> dict[str, tuple[str, str]]:
+    """What a lock file or a requirements file pins → its version and its hashes."""
+    if file.suffix == ".txt":
+        text = file.read_text().replace("\\\n", " ")
+        lines = re.findall(r"^([\w.-]+)==(\S+) *(;[^#\n]*?)?((?: +--hash=\S+)+)", text, re.M)
+        return {f"{name} {marker.strip()}".strip(): (version, hashes) for name, version, marker, hashes in lines}
+    lock = load(file)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for wheel in lock.wheel:
+        found.setdefault(f"{wheel.name} {wheel.python and f'(Python {wheel.python})'}".strip(), []).append(
+            (wheel.version, wheel.sha256)
+        )
+    for deb in lock.deb:
+        found.setdefault(f"{deb.name} ({deb.suite})", []).append((deb.version, deb.sha256))
+    for source in lock.source:
+        found.setdefault(f"{source.name} ({source.suite}, {source.part})", []).append((source.version, source.sha256))
+    return {name: (", ".join(v for v, _ in some), ", ".join(h for _, h in some)) for name, some in found.items()}
+
+
+def differences(old: dict[str, tuple[str, str]], new: dict[str, tuple[str, str]]) -> Iterator[str]:
+    """Lines on what changed between two states of a file's pins."""
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if before is None or after is None:
+            yield f"{name} {'new: ' + after[0] if after else 'gone'}"
+        elif before[0] != after[0]:
+            yield f"{name} {before[0]} → {after[0]}"
+        elif before[1] != after[1]:
+            yield f"{name} {after[0]}: another file of the same version"
+
+
+def summary(found: Sequence[Newer], changes: Callable[[Newer], Sequence[str]], moved: Sequence[Moved] = ()) -> str:
     """What a person who looks at it must know, as Markdown."""
-    lines = [] if found else ["Every pinned wheel is the newest."]
+    lines = [] if found else ["Every wheel that the recipes pin is the newest.", ""]
     for newer in found:
         lines += [f"## {newer.name} {newer.newest}", "", f"Pinned: {newer.pinned}.", ""]
         if newer.with_wheel:
@@ -143,6 +231,11 @@ def summary(found: Sequence[Newer], changes: Callable[[Newer], Sequence[str]]) -
         lines += [f"`{axis}` {value} stands beside it in `variants.yaml`: is it still right?"
                   for axis, value in newer.beside.items()]  # fmt: skip
         lines += ["Tests name versions too: `ci/run test` says where.", ""]
+    for file in moved:
+        if file.failed:
+            lines += [f"## `{file.file}` was not moved", "", *(f"    {line}" for line in file.failed.splitlines()), ""]
+        elif file.changes:
+            lines += [f"## `{file.file}`", "", *(f"- {change}" for change in file.changes), ""]
     return "\n".join(lines)
 
 
@@ -175,7 +268,12 @@ def _beside(project: Path, version: str) -> dict[str, str]:
             if value not in (version, "none")}  # fmt: skip
 
 
-def main(arguments: Sequence[str], project: Path = PROJECT, ask: Ask = ask_pip) -> int:
+def main(
+    arguments: Sequence[str],
+    project: Path = PROJECT,
+    ask: Ask = ask_pip,
+    move_all: Callable[[Path], Sequence[Moved]] = move,
+) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="rewrite the pins")
@@ -187,7 +285,8 @@ def main(arguments: Sequence[str], project: Path = PROJECT, ask: Ask = ask_pip) 
         for newer in found:
             if options.write and not newer.with_wheel:
                 write(newer, project)
-        text = summary(found, lambda newer: metadata_changes(newer, old[newer.lock]) if options.write else [])
+        moved = move_all(project) if options.write else []
+        text = summary(found, lambda newer: metadata_changes(newer, old[newer.lock]) if options.write else [], moved)
     except TtCondaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -195,7 +294,7 @@ def main(arguments: Sequence[str], project: Path = PROJECT, ask: Ask = ask_pip) 
         options.summary.write_text(text + "\n")
     else:
         print(text)
-    return 0
+    return 1 if any(file.failed for file in moved) else 0
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_its_form(path: Path) -> None:
 
 def test_actions_are_pinned() -> None:
     """By commit, with the version beside it."""
-    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines() if "uses:" in line]
+    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines() if "- uses:" in line]
     assert len(lines) > 8
     for line in lines:
         assert re.search(r"uses: [\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
@@ -74,7 +74,41 @@ def test_a_run_may_only_what_it_must() -> None:
         f"{path.stem}/{name}": sorted(key for key, value in job["permissions"].items() if value == "write")
         for path in WORKFLOWS for name, job in load(path)["jobs"].items() if "permissions" in job
     }  # fmt: skip
-    assert writing == {"publish/publish": ["attestations", "id-token"], "upstream/bump": ["contents", "pull-requests"]}
+    assert writing == {
+        "publish/publish": ["attestations", "id-token"],
+        "upstream/bump": ["contents", "pull-requests", "statuses"],
+    }
+
+
+def test_what_may_write_runs_nothing_that_was_fetched() -> None:
+    """The pins are moved and tested without the right to write; what then has it applies a patch and opens."""
+    jobs = load(PROJECT / ".github/workflows/upstream.yml")["jobs"]
+    runs = [step["run"] for step in jobs["bump"]["steps"] if "run" in step]
+    assert runs == ["git apply pins/pins.patch", 'ci/open-bump pins/summary.md "$VERDICT"']
+    for name in ("pins", "test"):
+        assert "permissions" not in jobs[name]
+        checkout = next(step for step in jobs[name]["steps"] if "actions/checkout@" in step.get("uses", ""))
+        assert checkout["with"]["persist-credentials"] == "false"
+
+
+def test_the_verdict_is_that_of_the_tests_with_the_moved_pins() -> None:
+    jobs = load(PROJECT / ".github/workflows/upstream.yml")["jobs"]
+    assert [step["run"] for step in jobs["test"]["steps"] if "run" in step] == [
+        "git apply pins/pins.patch", "ci/run test"
+    ]  # fmt: skip
+    assert jobs["bump"]["needs"] == ["pins", "test"]
+    assert "success()" not in jobs["bump"]["if"] and "!cancelled()" in jobs["bump"]["if"], "a failure is told, too"
+    (verdict,) = [step["env"]["VERDICT"] for step in jobs["bump"]["steps"] if "VERDICT" in step.get("env", {})]
+    assert verdict == "${{ needs.test.result }}"
+
+
+def test_builds_take_pinned_files_only() -> None:
+    building = [
+        {**workflow["env"], **job.get("env", {})}
+        for workflow in map(load, WORKFLOWS) for job in workflow["jobs"].values()
+        for step in job["steps"] if re.search(r"ci/run (build|test|exec tt-conda build)", step.get("run", ""))
+    ]  # fmt: skip
+    assert len(building) >= 4 and all(env.get("TT_CONDA_PINNED") == "1" for env in building)
 
 
 def test_no_secret_is_on_a_command_line() -> None:

@@ -50,31 +50,9 @@ def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
     return pins
 
 
-def _pin_debs(store: Store, suite: str, names: list[str]) -> list[Deb]:
+def _pin_debs(suite: str, names: list[str]) -> list[Deb]:
     archive = Archive(suite)
-    versions = archive.candidates(names)
-    pins: list[Deb] = []
-    with store.scratch() as folder:
-        folder.chmod(0o755)
-        done = archive.download([f"{name}={versions[name]}" for name in names], folder)
-        for name in names:
-            files = list(folder.glob(f"{name}_*.deb"))
-            if len(files) != 1:
-                raise TtCondaError(f"apt-get could not fetch {name} {versions[name]}:\n{done.stderr[-800:]}")
-            size, sha256 = files[0].stat().st_size, sha256_of(files[0])
-            filename = files[0].name
-            pins.append(
-                Deb(
-                    name=name,
-                    version=versions[name],
-                    suite=suite,
-                    filename=filename,
-                    size=size,
-                    sha256=sha256,
-                )
-            )
-            store.put(files[0], sha256, filename)
-    return pins
+    return archive.pins(archive.candidates(names))
 
 
 def _pin_sources(store: Store, suite: str, part: Literal["orig", "debian"], names: list[str]) -> list[Source]:
@@ -114,14 +92,36 @@ def _home(want: Want) -> tuple[str, Literal["orig", "debian"]]:
     return want.suite or SUITE, want.part or "orig"
 
 
-def refresh(path: Path) -> Lock:
-    """Resolve every ``[[want]]`` of a lock file again and rewrite the file; returns the new pins."""
+def _exact(lock: Lock, want: Want) -> list[Wheel]:
+    """The pins of a want that names one version, if they are all there: an index never changes a file."""
+    found = [
+        pin
+        for pin in lock.wheel
+        if want.wheel and canonical(pin.name) == canonical(want.wheel) and pin.version == want.version
+    ]
+    return found if {pin.python for pin in found} == {*(want.python or ("",))} else []
+
+
+def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
+    """Resolve every ``[[want]]`` of a lock file again, rewrite the file, and return the new pins.
+
+    Args:
+        path: the lock file.
+        keep_exact: keep the pins of wants that name one version instead of downloading the same files again.
+
+    Raises:
+        TtCondaError: the file is not a lock file, or something that it wants cannot be had; it is unchanged then.
+    """
     lock = load(path)
     store = Store.default()
     by_python: dict[str, list[Want]] = {}
     by_suite: dict[str, list[str]] = {}
     by_part: dict[tuple[str, Literal["orig", "debian"]], list[str]] = {}
+    kept: list[Wheel] = []
     for want in lock.want:
+        if keep_exact and (exact := _exact(lock, want)):
+            kept += exact
+            continue
         if want.deb:
             by_suite.setdefault(want.suite or SUITE, []).append(want.deb)
         if want.source and want.source not in (names := by_part.setdefault(_home(want), [])):
@@ -134,11 +134,11 @@ def refresh(path: Path) -> Lock:
             for python, wants in by_python.items()
             for group in _rounds(wants)
         ]
-        debs = [pool.submit(_pin_debs, store, suite, names) for suite, names in by_suite.items()]
+        debs = [pool.submit(_pin_debs, suite, names) for suite, names in by_suite.items()]
         sources = [pool.submit(_pin_sources, store, *home, names) for home, names in by_part.items()]
         fresh = Lock(
             want=lock.want,
-            wheel=tuple(pin for job in wheels for pin in job.result()),
+            wheel=(*kept, *(pin for job in wheels for pin in job.result())),
             deb=tuple(pin for job in debs for pin in job.result()),
             source=tuple(pin for job in sources for pin in job.result()),
         )
