@@ -305,3 +305,13 @@ def test_tt_conda_s_recipe_says_what_pyproject_says(outputs: list[Output], pypro
     (entry,) = pyproject["scripts"].items()
     points = output.rendered.recipe.build.to_dict()["python"]["entry_points"]
     assert [re.sub(" ", "", str(point)) for point in points] == ["=".join(entry)], points
+
+
+def test_builds_see_the_cache_and_the_further_stores() -> None:
+    """rattler-build gives a script those variables only that its recipe names."""
+    found = [
+        re.findall(r"^ +- (TT_CONDA_\w+)$", path.read_text(), re.M) for path in PROJECT.glob("recipes/*/recipe.yaml")
+    ]
+    assert sum(map(len, found)) >= 10
+    for names in found:
+        assert names == ["TT_CONDA_CACHE", "TT_CONDA_STORES"] * (len(names) // 2)
