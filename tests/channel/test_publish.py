@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgpack
 import pytest
 from moto.server import ThreadedMotoServer
+from zstandard import ZstdDecompressor
 
 from tt_conda.channel import index, upload
 from tt_conda.channel.publish import publish
@@ -189,6 +191,37 @@ def test_to_a_store(output: Path, store: Any, make: Make) -> None:
     result = publish("s3://bucket/channel", output)
     assert result.published == ["lib-2.0-0.conda"] and len(result.there) == 3
     assert all(read(store, subdir) == local(output, subdir) for subdir in index.SUBDIRS)
+
+
+def test_a_store_has_the_same_forms_as_a_folder(output: Path, store: Any, make: Make) -> None:
+    """What was published earlier, from another folder, is still described."""
+
+    def get(place: str) -> bytes:
+        found: bytes = store.get_object(Bucket="bucket", Key=f"channel/{place}")["Body"].read()
+        return found
+
+    elsewhere = output.parent / "elsewhere"
+    earlier = make("earlier", summary="of earlier times", files={"etc/conda/activate.d/earlier.sh": "x"})
+    index.publish([earlier], elsewhere, keep=True)
+    publish("s3://bucket/channel", elsewhere)
+    publish("s3://bucket/channel", output)
+    index.publish([earlier], output)
+    assert json.loads(get("channeldata.json")) == json.loads((output / "channeldata.json").read_text())
+    page = (output / "index.html").read_text().replace("output", "channel")
+    assert get("index.html").decode() == page and "of earlier times" in page
+    head = store.head_object(Bucket="bucket", Key="channel/linux-64/index.html")
+    assert head["ContentType"] == "text/html; charset=utf-8"
+    for subdir in index.SUBDIRS:
+        assert get(f"{subdir}/index.html") == (output / subdir / "index.html").read_bytes()
+        plain = ZstdDecompressor().decompressobj().decompress(get(f"{subdir}/repodata.json.zst"))
+        assert json.loads(plain)["packages.conda"].keys() == local(output, subdir).keys()
+        shards = ZstdDecompressor().decompressobj().decompress(get(f"{subdir}/repodata_shards.msgpack.zst"))
+        for name, sha256 in msgpack.unpackb(shards)["shards"].items():
+            shard = ZstdDecompressor().decompressobj().decompress(get(f"{subdir}/shards/{sha256.hex()}.msgpack.zst"))
+            assert {record["name"] for record in msgpack.unpackb(shard)["packages.conda"].values()} == {name}
+    store.put_object(Bucket="bucket", Key="channel/channeldata.json", Body=b"[]")
+    publish("s3://bucket/channel", output)
+    assert json.loads(get("channeldata.json")) == json.loads((output / "channeldata.json").read_text())
 
 
 def test_a_store_keeps_what_is_published(output: Path, store: Any, make: Make) -> None:

@@ -54,9 +54,17 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises TtCondaError where it is damaged.
     """
-    entry = _read_cache(path.parent).get(path.name)
-    record: dict[str, Any] = (entry if entry and entry["stat"] == _stat(path) else _entry(path))["record"]
+    record: dict[str, Any] = read_entry(path)["record"]
     return record
+
+
+def read_entry(path: Path) -> dict[str, Any]:
+    """Read a package file: its ``record``, its description (``about``, for ``channeldata.json``), its ``run_exports``.
+
+    Raises TtCondaError where it is damaged.
+    """
+    entry: dict[str, Any] | None = _read_cache(path.parent).get(path.name)
+    return entry if entry and entry["stat"] == _stat(path) else _entry(path)
 
 
 def names_in(channels: Iterable[str | Path]) -> set[str] | None:

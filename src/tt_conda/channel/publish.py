@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from rattler.index import S3Credentials, index_s3
 from rattler.package_streaming import download_to_path
 
 from tt_conda import settings
-from tt_conda.channel import index
+from tt_conda.channel import channeldata, index, pages, repodata
 from tt_conda.channel.upload import AGAIN, SECRETS, headers, reading_url
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests
@@ -198,7 +199,9 @@ def _to_s3(destination: str, packages: Sequence[_Package], result: Published, ba
             asyncio.run(index_s3(f"s3://{bucket}/{home}", credentials, write_zst=True, write_shards=True))
         except Exception as error:  # rattler has no class of its own for it
             raise _IndexError(f"the index cannot be written: {error}") from error
-        store.check(packages, destination)
+        tables = store.tables()
+        store.check(packages, tables, destination)
+        store.describe(packages, tables)
     except (Boto3Error, BotoCoreError, ClientError, _IndexError) as error:
         way_out = "What was uploaded stays" if result.published else "Nothing was uploaded"
         way_out += "; the same command goes on from there."
@@ -244,23 +247,66 @@ class _Store:
             ExtraArgs={"Metadata": {"sha256": package.record["sha256"]}, "ContentType": "application/octet-stream"},
         )  # fmt: skip
 
-    def check(self, packages: Sequence[_Package], destination: str) -> None:
-        """See that the index names the packages, by their hashes."""
-        tables: dict[str, dict[str, Any]] = {}
-        for subdir in {package.record["subdir"] for package in packages}:
-            body = self._client.get_object(Bucket=self._bucket, Key=f"{self._home}/{subdir}/repodata.json")["Body"]
+    def tables(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The index: the record of each package, by subdir and file name."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{self._home}/", Delimiter="/"
+        )
+        folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+        tables = {}
+        for subdir in [folder.rstrip("/").rpartition("/")[2] for folder in folders]:
             try:
-                tables[subdir] = index.in_tables(body.read())
+                tables[subdir] = index.in_tables(self._read(f"{subdir}/{repodata.PLAIN}") or b"{}")
             except ValueError as error:
-                raise _IndexError(f"{subdir}/repodata.json is no index: {error}") from error
+                raise _IndexError(f"{subdir}/{repodata.PLAIN} is no index: {error}") from error
+        return tables
+
+    def check(
+        self, packages: Sequence[_Package], tables: Mapping[str, Mapping[str, Any]], destination: str
+    ) -> None:  # fmt: skip
+        """See that the index names the packages, by their hashes."""
         for package in packages:
-            found = tables[package.record["subdir"]].get(package.path.name, {}).get("sha256")
+            found = tables.get(package.record["subdir"], {}).get(package.path.name, {}).get("sha256")
             if found != package.record["sha256"]:
                 raise TtCondaError(
                     f"{destination}: the index says of {package.place}: sha256 {found},"
                     f" instead of {package.record['sha256']}",
                     "Somebody else may have published at the same time: run the same command again.",
                 )
+
+    def describe(self, packages: Sequence[_Package], tables: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write ``channeldata.json`` and the pages. What is there says what it can of packages of earlier times."""
+        try:
+            before: dict[str, Any] = json.loads(self._read(channeldata.NAME) or b"{}").get("packages", {})
+        except (ValueError, AttributeError):  # somebody else's, and not needed
+            before = {}
+        entries = {package.place: index.read_entry(package.path) for package in packages}
+        found = []
+        for subdir, records in tables.items():
+            for file, record in records.items():
+                about = before.get(record["name"], {})
+                entry = {"about": about, "run_exports": about.get("run_exports", {}).get(record["version"], {})}
+                entry |= entries.get(f"{subdir}/{file}", {})
+                found.append(({**record, "subdir": subdir}, entry["about"], entry["run_exports"]))
+        data = channeldata.channeldata(found, tables)
+        for subdir, records in tables.items():
+            self._write(f"{subdir}/{pages.NAME}", pages.subdir_page(subdir, records), "text/html; charset=utf-8")
+        self._write(channeldata.NAME, repodata.compact_json(data), "application/json")
+        name = self._home.rpartition("/")[2]
+        self._write(pages.NAME, pages.channel_page(name, data), "text/html; charset=utf-8")
+
+    def _read(self, place: str) -> bytes | None:
+        """The content of a file below the channel; None: it is not there."""
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=f"{self._home}/{place}")["Body"]
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return bytes(body.read())
+
+    def _write(self, place: str, text: str, content_type: str) -> None:
+        self._client.put_object(
+            Bucket=self._bucket, Key=f"{self._home}/{place}", Body=text.encode(), ContentType=content_type
+        )
 
 
 # --- conda servers ---
