@@ -6,16 +6,22 @@ import re
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from email import message_from_string
+from pathlib import Path
 from typing import Any
 
+import jinja2.nodes
 import pytest
+import ruamel.yaml
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rattler_build import RenderedVariant, Stage0Recipe, VariantConfig
 
 import tt_conda
 from published import PINS, PROJECT, carved, published
+from tt_conda.channel import index
 from tt_conda.channel.variants import Output, narrow, render
 from tt_conda.inputs.lock import load
 
@@ -156,6 +162,104 @@ def test_carving_happens_inside_with_what_stands_in_the_requirements(outputs: li
         linking = output.rendered.recipe.build.to_dict().get("dynamic_linking", {})
         if output.name != "tt-metal-kernels":
             assert (linking["overlinking_behavior"], linking["overdepending_behavior"]) == ("error", "error")
+
+
+# --- as others read them ---
+
+
+RECIPES = sorted(PROJECT.glob("recipes/*/recipe.yaml"))
+SINGLE = ["schema_version", "context", "package", "source", "build", "requirements", "tests", "about", "extra"]
+SEVERAL = ["schema_version", "context", "recipe", "source", "build", "outputs", "about", "extra"]
+"""The order that conda-forge's linter asks for (conda_smithy/linter/conda_recipe_v1_linter.py, lines 18 to 39, at
+conda-forge/conda-smithy@081ec6ba).
+"""
+OF_CONDA = {"version_to_buildstring"}
+"""Filters of conda recipes alone, which their readers add to Jinja2's."""
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.parent.name)
+def test_yaml_readers_agree(recipe: Path) -> None:
+    """conda-forge's bots read with ruamel.yaml, others with PyYAML; rattler-build with a parser of YAML 1.2."""
+    text = recipe.read_text()
+    theirs = ruamel.yaml.YAML(typ="safe", pure=True).load(text)
+    assert yaml.safe_load(text) == theirs
+    Stage0Recipe.from_yaml(text)
+    assert Stage0Recipe.from_yaml(yaml.safe_dump(theirs)).to_dict() == Stage0Recipe.from_yaml(text).to_dict()
+
+
+def unknown(text: str) -> set[str]:
+    """Filters and tests in a template that neither Jinja2 nor conda recipes have."""
+    environment = jinja2.Environment(variable_start_string="${{", variable_end_string="}}")
+    nodes = list(environment.parse(text).find_all((jinja2.nodes.Filter, jinja2.nodes.Test)))
+    filters = {node.name for node in nodes if isinstance(node, jinja2.nodes.Filter)}
+    tests = {node.name for node in nodes if isinstance(node, jinja2.nodes.Test)}
+    return (filters - environment.filters.keys() - OF_CONDA) | (tests - environment.tests.keys())
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.parent.name)
+def test_expressions_are_jinja2_s_too(recipe: Path) -> None:
+    """rattler-build evaluates them with minijinja, whose further tests and filters others lack."""
+    content = yaml.safe_load(recipe.read_text())
+    templates = [*_texts(content), *(f"${{{{ {condition} }}}}" for condition in _conditions(content))]
+    assert [text for text in templates if unknown(text)] == []
+    assert unknown('${{ 1 if kind is endingwith("debug") else 0 }}') == {"endingwith"}
+
+
+def _texts(node: Any) -> Iterator[str]:
+    match node:
+        case str():
+            yield node
+        case dict() | list():
+            for part in node.values() if isinstance(node, dict) else node:
+                yield from _texts(part)
+
+
+def _conditions(node: Any) -> Iterator[str]:
+    """What stands in `if` and `skip`, which are expressions without braces."""
+    match node:
+        case dict():
+            for key, part in node.items():
+                if key in ("if", "skip"):
+                    yield from [part] if isinstance(part, str) else part
+                else:
+                    yield from _conditions(part)
+        case list():
+            for part in node:
+                yield from _conditions(part)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.parent.name)
+def test_sections_stand_in_the_order_that_conda_forge_asks_for(recipe: Path) -> None:
+    content = yaml.safe_load(recipe.read_text())
+    order = SEVERAL if "outputs" in content else SINGLE
+    assert list(content) == [section for section in order if section in content]
+    assert content["about"]["summary"] and content["about"]["license"]
+
+
+@pytest.mark.stack
+def test_a_dependency_stands_once() -> None:
+    """Also where what is in the host environment exports it. PyTorch may be there as an older recipe made it."""
+    found = 0
+    for record in index.records(PROJECT / "output").values():
+        if record["name"] != "pytorch":
+            names = Counter(spec.split()[0] for spec in record["depends"])
+            assert set(names.values()) <= {1}, (record["name"], record["depends"])
+            found += 1
+    assert found >= 12
+
+
+def test_a_dependency_is_not_said_and_exported(everything: list[Output]) -> None:
+    """Of the recipes' own packages, and of conda-forge's that are known to export themselves to what links to them."""
+    exported = {"libhwloc", "libnuma", "libzlib", "openmpi", "numpy", "openblas", "llvm-openmp", "libcxx-devel"}
+    own = {o.name for o in everything if o.rendered.recipe.requirements.to_dict().get("run_exports")}
+    for output in everything:
+        asked = output.rendered.recipe.requirements.to_dict()
+        ignored = set((asked.get("ignore_run_exports") or {}).get("from_package", []))
+        host = {spec.split()[0] for spec in asked.get("host", []) if isinstance(spec, str)} - ignored
+        run = [str(spec["pin_compatible"]["name"]) if isinstance(spec, dict) else spec.split()[0]
+               for spec in asked.get("run", [])]  # fmt: skip
+        assert len(run) == len(set(run)), output.stem
+        assert not host & (exported | own) & set(run), output.stem
 
 
 # --- as others render them ---

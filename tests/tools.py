@@ -11,6 +11,7 @@ VARIABLES = {
     "buildah": "TT_CONDA_BUILDAH",
     "conda": "TT_CONDA_CONDA",
     "pixi": "TT_CONDA_PIXI",
+    "smithy": "TT_CONDA_SMITHY",  # a Python that can import conda_smithy
     "pixi-build-rattler-build": "TT_CONDA_PIXI_BUILD_BACKEND",
 }
 """Program → the variable that names one."""

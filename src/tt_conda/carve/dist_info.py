@@ -14,7 +14,8 @@ from tt_conda.files import recorded
 def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterable[Path]) -> set[Path]:
     """Write INSTALLER, and a RECORD of those files that lie in site-packages and ``bin/``: pip and importlib read it.
 
-    Libraries and data that were moved to the prefix's own folders are conda's alone: pip shall not remove them.
+    Libraries and data that were moved to the prefix's own folders are conda's alone: pip shall not remove them. A file
+    that names the prefix, as a program's first line does, has no hash in it: installing rewrites the file.
 
     Returns:
         The files written.
@@ -27,7 +28,9 @@ def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterabl
     rows: list[tuple[str, str, str]] = []
     for path in {*files, installer}:
         if path.is_relative_to(site_packages) or path.is_relative_to(root / "bin"):
-            rows.append((os.path.relpath(path, site_packages), *recorded(path.read_bytes())))
+            content = path.read_bytes()
+            hashed = recorded(content) if bytes(root) not in content else ("", "")
+            rows.append((os.path.relpath(path, site_packages), *hashed))
     rows.append((f"{dist_info}/RECORD", "", ""))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))
