@@ -392,7 +392,7 @@ def test_host_requirements_cover_what_carving_finds(outputs: list[Output]) -> No
 # --- tt-conda's own ---
 
 
-CONDA_NAMES = {"isal": "python-isal"}
+CONDA_NAMES = {"isal": "python-isal", "msgpack": "msgpack-python"}
 
 
 def _conda_specs(dependencies: list[str]) -> dict[str, SpecifierSet]:

@@ -38,7 +38,7 @@ PROJECT = Path(__file__).parents[2]
 STACK = sorted(PROJECT.glob("workspaces/*/pixi.toml"))
 WORKSPACES = [PROJECT / "pixi.toml", PROJECT / "recipes/pixi.toml", *STACK]
 PACKAGES = sorted(PROJECT.glob("recipes/*/pixi.toml"))
-CONDA_NAMES = {"isal": "python-isal"}
+CONDA_NAMES = {"isal": "python-isal", "msgpack": "msgpack-python"}
 
 MANIFEST = tomllib.loads(WORKSPACES[0].read_text())
 WORKSPACE = manifests.read(WORKSPACES[0])
