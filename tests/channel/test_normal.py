@@ -296,10 +296,15 @@ def test_verify_takes_the_packages_that_it_was_built_with(
 def test_verify_fetches_from_the_channel_that_it_was_built_with(
     project: Path, others: Path, tmp_path: Path, make: Make
 ) -> None:
-    """Each once, but for tt-conda, of which no hash is kept: that is fetched as it is now."""
-    index.publish([make("tt-conda")], others)
-    recipe = project / "recipes/sample/recipe.yaml"
-    recipe.write_text(RECIPE.replace("[one, two, three]", "[one, two, three, tt-conda]"))
+    """Each once; however that describes them: its index may say more of them than they do, and correct it."""
+    for file in others.glob("*/repodata.json*"):
+        if file.suffix != ".json":
+            file.unlink()
+            continue
+        repodata = json.loads(file.read_text())
+        for record in repodata["packages.conda"].values():
+            record |= {"platform": "linux", "arch": "x86_64", "features": "x", "timestamp": 1, "constrains": ["y <2"]}
+        file.write_text(json.dumps(repodata))
     asked: list[str] = []
     with _served(others, asked) as url:
         package = _built(project, url)
@@ -310,9 +315,28 @@ def test_verify_fetches_from_the_channel_that_it_was_built_with(
         assert verdict.same and not verdict.missing, verdict.differences
     assert digests(tmp_path / "kept/linux-64/sample-1.0-0.conda") == digests(package)
     names = [Path(path).name for path in asked]
-    assert sorted(names) == [
-        "one-1.0-0.conda", "three-1.0-0.conda", "tt-conda-1.0-0.conda", "tt-conda-1.0-0.conda", "two-1.0-0.conda",
-    ]  # fmt: skip
+    assert sorted(names) == ["one-1.0-0.conda", "three-1.0-0.conda", "two-1.0-0.conda"]
+
+
+def test_what_is_carved_is_the_same_whatever_it_is_carved_beside(
+    project: Path, others: Path, tmp_path: Path, make: Make
+) -> None:
+    """And wherever that comes from."""
+    recipe = project / "recipes/sample/recipe.yaml"
+    ignoring = "requirements:\n  build: [tt-conda]\n  ignore_run_exports: {from_package: [one, two, three]}"
+    recipe.write_text(RECIPE.replace("requirements:", ignoring))
+    index.publish([make("tt-conda")], others)
+    first = _built(project, others)
+    rendered = info(first, "recipe/rendered_recipe.yaml")
+    assert [rendered["finalized_dependencies"][part]["resolved"] for part in ("build", "host")] == [[], []]
+    assert rendered["build_configuration"]["channels"] == [] == info(first, "about.json")["channels"]
+    newer = [make("one", "2.0"), make("two", "1.0", build="other_7", build_number=7), make("tt-conda", "2.0")]
+    index.publish([*newer, *others.glob("*/three-*.conda")], tmp_path / "newer")
+    with _served(tmp_path / "newer", []) as url:
+        (verdict,) = verify([first], [url], project=project)
+        log = (project / "output/.logs/sample-1.0-0.again.log").read_text()
+        assert verdict.same and not verdict.missing, verdict.differences
+        assert "other_7" in log, "that is what it was built beside"
 
 
 def test_verify_says_what_differs(package: Path, project: Path, others: Path) -> None:

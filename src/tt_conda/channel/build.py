@@ -336,7 +336,7 @@ class Builder:
             work=folder,
             log=log,
             compression=COMPRESSION,
-            unhashed=[CARVER],
+            carver=CARVER,
         )
         package, untested, peak = self._engines.run(job, bar)
         if self.check:

@@ -50,8 +50,8 @@ class Job(BaseModel):
     log: Path
     compression: int
     """zstd level, 1 to 22."""
-    unhashed: list[str] = []
-    """Packages of the build environment that it names without their hashes."""
+    carver: str = ""
+    """Name of the package that carves."""
     origins: Origins = Origins()
     """What the package says in place of the channels here."""
     tested: bool = True
@@ -118,7 +118,7 @@ def build(job: Job, events: Events) -> Path:
     path = Path(result.packages[0])
     events.send(step="normal form")
     origins = replace(job.origins, mirrors=mirrors)
-    normalise(path, job.recipe.parent, job.compression, unhashed=job.unhashed, origins=origins)
+    normalise(path, job.recipe.parent, job.compression, carver=job.carver, origins=origins)
     if job.tested:
         test(path, job, events)
     return path

@@ -9,7 +9,9 @@ was, and some lists in an order that varies. None of it says anything about the 
 - the placeholder of the prefix is the same everywhere, as long as it was;
 - channels that are folders are called ``file:///local``;
 - dependencies that come from ``run_exports`` stand behind the recipe's own, sorted; so do the lists of packages that
-  it was built with;
+  it was built with, of which it tells the identity, and not how this channel or that one describes them;
+- what is carved is made of a wheel and a recipe alone: it names neither the packages beside which it was carved nor
+  their channels;
 - of the recipe's other packages it does not repeat what was built with it;
 - nothing is told of the machine (its virtual packages) and of who owned the files;
 - a distribution's RECORD (https://packaging.python.org/en/latest/specifications/recording-installed-packages/) says
@@ -40,7 +42,7 @@ from tt_conda.channel import archive
 from tt_conda.channel.archive import FILES, INFO, Entry, Part
 from tt_conda.files import recorded
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when the normal form changes: packages are built again then."""
 
 LOCAL = "file:///local"
@@ -51,7 +53,8 @@ NOT_KEPT = ("pixi.toml", "variants.yaml")
 
 RENDERED = "info/recipe/rendered_recipe.yaml"
 _PLACEHOLDER = "/opt/tt-conda/host_env" + "_placehold" * 30
-_HASHES = ("md5", "sha256", "size", "timestamp")
+_IDENTITY = ("name", "version", "build", "build_number", "subdir", "fn", "url", "channel", "sha256")
+"""What tells a package that something was built with from all others."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +70,21 @@ class Origins:
     """URL of a mirror → the URL of the channel that was read from it."""
 
 
-def normalise(
-    package: Path, recipe: Path, level: int, *, unhashed: Collection[str] = (), origins: Origins | None = None
-) -> None:
+def normalise(package: Path, recipe: Path, level: int, *, carver: str = "", origins: Origins | None = None) -> None:
     """Give a package that rattler-build has just written its normal form, in place.
 
     Args:
         package: the ``.conda`` file.
         recipe: the folder of its recipe.
         level: of Zstandard's compression, 1 to 22.
-        unhashed: names of packages of its build environment that are named without their hashes.
+        carver: name of the package that carves: what has it in its build environment is carved.
         origins: what it says in place of the channels that it was built with.
 
     Raises:
         TtCondaError: the package cannot be read, or the disk is full.
     """
     with archive.opened(package) as parts:
-        made = _Normaliser(parts[INFO], parts[FILES], recipe, frozenset(unhashed), origins or Origins())
+        made = _Normaliser(parts[INFO], parts[FILES], recipe, carver, origins or Origins())
         archive.write(package, {FILES: made.files(), INFO: made.info()}, made.date or 0, level)
 
 
@@ -134,15 +135,17 @@ class _Normaliser:
     """One package on its way."""
 
     def __init__(
-        self, info: Part, files: Part, recipe: Path, unhashed: frozenset[str], origins: Origins
+        self, info: Part, files: Part, recipe: Path, carver: str, origins: Origins
     ) -> None:  # fmt: skip
         self._info, self._files, self._recipe = info, files, recipe
-        self._unhashed, self._origins = unhashed, origins
+        self._origins = origins
         self._index = json.loads(info.read("info/index.json"))
         self._paths = json.loads(info.read("info/paths.json"))
         rendered = load_rendered(info.read(RENDERED))
         self._words = _words(rendered, self._origins.mirrors)
         self._rendered = load_rendered(self._in_other_words(info.read(RENDERED).decode()))
+        tools = ((self._rendered.get("finalized_dependencies") or {}).get("build") or {}).get("resolved", [])
+        self._carved = any(record["name"] == carver for record in tools)
         self.date = self._date()
         """Seconds since 1970; None where nothing says it."""
         self._gone = {name for name in files.entries if _names_a_folder(name, files)}
@@ -260,7 +263,8 @@ class _Normaliser:
         for part in ("build", "host"):
             if found := finalized.get(part):
                 found["specs"] = sorted(found.get("specs", []), key=_run_export)
-                found["resolved"] = sorted(map(self._resolved, found.get("resolved", [])), key=lambda r: str(r["fn"]))
+                records = [] if self._carved else map(self._resolved, found.get("resolved", []))
+                found["resolved"] = sorted(records, key=lambda record: str(record["fn"]))
         run = finalized.get("run") or {}
         for key in ("depends", "constraints"):
             if key in run:
@@ -271,11 +275,11 @@ class _Normaliser:
         sha256 = str(record.get("sha256"))
         url, home = self._origins.urls.get(sha256), self._origins.homes.get(sha256)
         new = {**record, **({"url": url} if url else {}), **({"channel": home} if home else {})}
-        if not new.get("run_exports"):  # of a package that has none, a server's index says so, and a folder's nothing
-            new.pop("run_exports", None)
-        return {k: v for k, v in new.items() if k not in _HASHES} if record["name"] in self._unhashed else new
+        return {key: new[key] for key in _IDENTITY if key in new}
 
     def _channels(self, channels: Iterable[str], end: str = "") -> list[str]:
+        if self._carved:
+            return []
         given = self._origins.channels or [
             LOCAL if url.startswith("file:") else self._in_other_words(url) for url in channels
         ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Build packages again from what they say they were made from, and compare: are they the same files, bit for bit?
 
 A package holds its variant and, by sha256, every package of the environments that it was built in. It is built in
-another folder, in environments of exactly those packages, from the recipe of the checkout.
+another folder, in environments of exactly those packages, from the recipe of the checkout. What is carved does not
+depend on them and does not name them: its environments are of what fits in the channels.
 """
 
 from __future__ import annotations
@@ -71,14 +72,15 @@ def verify(
         TtCondaError: a package cannot be read, no recipe gives it, or building it failed.
     """
     project = project or settings.project_dir()
-    folders = [folder for channel in channels if (folder := local_path(channel_url(channel)))]
+    urls = list(map(channel_url, channels))
+    folders = [folder for url in urls if (folder := local_path(url))]
     offers = [offer for folder in folders for offer in listed(folder)]
     engines = Engines()
     with tempfile.TemporaryDirectory(prefix="tt-conda-verify-") as scratch, ThreadPoolExecutor(jobs) as pool:
         with stage(f"Building {len(packages)} packages again", total=len(packages)) as bar:
             work = [Path(scratch, str(number)) for number in range(len(packages))]
             futures = [
-                pool.submit(_verify, package, project, offers, engines, folder, bar, keep)
+                pool.submit(_verify, package, project, urls, offers, engines, folder, bar, keep)
                 for package, folder in zip(packages, work, strict=True)
             ]
             try:
@@ -117,28 +119,30 @@ def named(names: Sequence[str]) -> list[Path]:
 
 
 def _verify(
-    package: Path, project: Path, offers: Sequence[Listed], engines: Engines, work: Path, bar: Stage,
-    keep: Path | None,
+    package: Path, project: Path, channels: list[str], offers: Sequence[Listed], engines: Engines, work: Path,
+    bar: Stage, keep: Path | None,
 ) -> Verdict:  # fmt: skip
     rendered = _rendered(package)
     made = rendered["build_configuration"]
     variant = {key: str(value) for key, value in made["variant"].items()}
     output = _output(project, package, variant)
     finalized = rendered.get("finalized_dependencies") or {}
-    wanted = [record for part in ("build", "host") for record in (finalized.get(part) or {}).get("resolved", [])]
-    inputs, missing = _inputs(wanted, offers, work / "inputs")
-    (work / "build").mkdir()
+    environments = [found for part in ("build", "host") if (found := finalized.get(part))]
+    wanted = [record for found in environments for record in found.get("resolved", [])]
+    carved = not wanted and any(found.get("specs") for found in environments)
+    inputs, missing = (channels, []) if carved else _inputs(wanted, offers, work / "inputs")
+    (work / "build").mkdir(parents=True)
     logs = project / "output/.logs"
     logs.mkdir(parents=True, exist_ok=True)
     config = _config(project, variant)
     job = Job(
         recipe=output.recipe, axes=dict(config.to_dict()), zip_keys=config.zip_keys or [], stem=package.stem,
-        channels=[inputs], work=work / "build", log=logs / f"{package.stem}.again.log",
-        compression=COMPRESSION, unhashed=[CARVER], tested=False,
+        channels=inputs, work=work / "build", log=logs / f"{package.stem}.again.log",
+        compression=COMPRESSION, carver=CARVER, tested=False,
         origins=Origins(
             [str(url) for url in made.get("channels", [])],
-            {record["sha256"]: record["url"] for record in wanted if "sha256" in record},
-            {record["sha256"]: record["channel"] for record in wanted if "sha256" in record},
+            {record["sha256"]: record["url"] for record in wanted},
+            {record["sha256"]: record["channel"] for record in wanted},
         ),
     )  # fmt: skip
     again, _, _ = engines.run(job, bar)
@@ -185,52 +189,41 @@ def _output(project: Path, package: Path, variant: dict[str, str]) -> Output:
     )
 
 
-def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: Path) -> tuple[str, list[str]]:
+def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: Path) -> tuple[list[str], list[str]]:
     """A channel that holds the packages that are wanted, and nothing else.
 
     Returns:
-        Its URL, and what is nowhere by that hash: packages of that name take its place. A record of what was fetched
-        and had no sha256 has one then: what is built is told by it where that comes from.
+        Its URL, and what is nowhere by that hash: packages of that name take its place.
     """
     by_hash = {offer.record["sha256"]: offer for offer in offers}
     taken: dict[Path, Listed] = {}
     missing, fetched = [], []
     for record in wanted:
-        url, sha256 = str(record["url"]), record.get("sha256")
+        url, sha256 = str(record["url"]), str(record["sha256"])
         if sha256 in by_hash:
             found = [by_hash[sha256]]
         elif not url.startswith(LOCAL):
-            fetched.append(_fetch(url, sha256, folder / "fetched"))
-            record["sha256"] = sha256 or digests(fetched[-1])[0]
+            fetched.append(_fetch(url, sha256))
             continue
         else:
             found = [offer for offer in offers if offer.record["name"] == record["name"]]
-            if sha256:
-                missing.append(f"{record['fn']} (sha256 {sha256})")
+            missing.append(f"{record['fn']} (sha256 {sha256})")
         taken |= {offer.path: offer for offer in found}
     channel = folder / "channel"
     link(taken.values(), channel)
     if fetched:
         index.publish(fetched, channel, keep=True)
-    return channel_url(channel), missing
+    return [channel_url(channel)], missing
 
 
-def _fetch(url: str, sha256: str | None, folder: Path) -> Path:
+def _fetch(url: str, sha256: str) -> Path:
     """A package of another channel, from the store of inputs where it is there.
-
-    Args:
-        url: of the file.
-        sha256: what it must have; None: whatever is there now, as of the package that carves.
-        folder: for what has no sha256 to be kept under.
 
     Raises:
         TtCondaError: it cannot be fetched, or is another one.
     """
     name, store = unquote(url.rsplit("/", 1)[1]), Store.default()
     with _FETCHING:  # what several packages were built with is fetched once
-        if sha256 is None:
-            folder.mkdir(parents=True, exist_ok=True)
-            return _download(url, folder / name)
         if kept := store.get(sha256, name):
             return kept
         with store.scratch() as scratch:
