@@ -184,9 +184,13 @@ def available_pythons() -> dict[str, Path]:
 
 def how_to_get(versions: list[str]) -> str:
     """The way out of a missing interpreter."""
-    uv = " ".join(versions)
     pyenv = "; ".join(f"pyenv install {version}" for version in versions)
-    return f"Install one, for instance: uv python install {uv}   (or: {pyenv})   and run the command again."
+    return (
+        f"Install one: uv python install {' '.join(versions)} (ready-made, from GitHub; `ci/run exec uv` has it), or"
+        f" {pyenv} (compiled here), or copy ~/.pyenv/versions/{versions[0]}.* from another machine. Then run the"
+        " command again.\nWith conda-forge, or a mirror of it in pixi's configuration, none is needed:"
+        " TT_CONDA_CHANNELS=conda-forge"
+    )
 
 
 def require_any() -> dict[str, Interpreter]:
@@ -194,7 +198,7 @@ def require_any() -> dict[str, Interpreter]:
     found = interpreters()
     if not found:
         raise TtCondaError(
-            "neither CPython 3.10 nor CPython 3.12 is on this machine; packages exist for these two only\n"
+            "neither CPython 3.10 nor CPython 3.12 is on this machine; the embedded channel is made with them\n"
             "  looked on PATH, in pyenv's and uv's folders, /opt/python and /usr/local (Debian's own is patched "
             "and cannot be moved)",
             how_to_get(list(reversed(VERSIONS))),
