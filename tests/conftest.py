@@ -23,6 +23,7 @@ MAY_BE_SKIPPED = {
     r"no gpg on this machine": "a Debian archive cannot be signed; Debian's own is asked in other tests",
     r"passed in a user namespace": "it ran there",
     r"no pytorch with (libcxx|libstdcxx) for Python 3\.1[02] is here; to build it: .*": "that takes an hour and more",
+    r"no image \S+ is here, nor can it be fetched": "an image starts from one",
     r"no [\w-]+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program; other tests cover the rule",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""

@@ -34,8 +34,8 @@ def require(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> Non
         pytest.skip(f"no pytorch with {cxx_stdlib} for Python {python} is here; to build it: {command}")
 
 
-def stack_environment(prefix: Path, channels: Sequence[str | Path]) -> Path:
-    """An environment with torch-ttnn; left out where no channel has a PyTorch that fits the published tt-metal."""
+def require_one_for_the_stack(channels: Sequence[str | Path]) -> None:
+    """Leave a test out where no channel has a PyTorch that fits the published tt-metal."""
     if choice.is_embedded() and "3.10" not in available_pythons():
         pytest.skip("no CPython 3.10 on this machine")
     stack = ["tt-metal ==0.65.0.dev20251205", "python 3.10.*"]
@@ -45,5 +45,10 @@ def stack_environment(prefix: Path, channels: Sequence[str | Path]) -> Path:
     except TtCondaError:
         command = "tt-conda build pytorch --cxx-stdlib libstdcxx --python 3.10"
         pytest.skip(f"no pytorch with libstdcxx for Python 3.10 is here; to build it: {command}")
+
+
+def stack_environment(prefix: Path, channels: Sequence[str | Path]) -> Path:
+    """An environment with torch-ttnn; the test is left out where no channel has a PyTorch for it."""
+    require_one_for_the_stack(channels)
     environment.install(["torch-ttnn", "python 3.10.*"], prefix, channels)
     return prefix
