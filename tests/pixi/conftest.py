@@ -16,7 +16,6 @@ import tools
 from torch_builds import require
 from tt_conda import settings
 from tt_conda.channel import index
-from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.serve import serving
 from tt_conda.seed.assemble import ensure_channel
 
@@ -24,25 +23,26 @@ PROJECT = Path(__file__).parents[2]
 FORGE = "https://conda.anaconda.org/conda-forge"
 MAPPING = "https://conda-mapping.prefix.dev"
 """Where pixi asks which conda package is which of PyPI's."""
+PYPI_NAMES = {"msgpack-python": "msgpack", "python-graphviz": "graphviz", "python-isal": "isal"}
+"""Of conda packages that are called otherwise there: pixi would lay PyPI's over them."""
 
 Pixi = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """conda-forge's URL on loopback: the embedded channel, and what it lacks of what pixi asks for.
+    """conda-forge's URL on loopback: the embedded channel, with a PyTorch where one is here.
 
     For linux-aarch64 it has the records of linux-64: locking asks for nothing else.
     """
     folder, embedded = tmp_path_factory.mktemp("mirror") / "forge", ensure_channel()
-    (folder / "linux-aarch64").mkdir(parents=True)
-    for subdir in ("linux-64", "noarch"):
-        (folder / subdir).symlink_to(embedded / subdir)
-    text = (embedded / "linux-64/repodata.json").read_text()
+    index.link([*index.listed(embedded), *_pytorch("libstdcxx")], folder)
+    (folder / "linux-aarch64").mkdir()
+    text = (folder / "linux-64/repodata.json").read_text()
     (folder / "linux-aarch64/repodata.json").write_text(text.replace('"linux-64"', '"linux-aarch64"'))
     records = index.records(embedded).values()
     python = {r["name"] for r in records if any(re.match(r"python(_abi)?\b", spec) for spec in r["depends"])}
-    names = {name: name.removeprefix("python-") if name == "python-isal" else name for name in python}
+    names = {name: PYPI_NAMES.get(name, name) for name in python}
     (folder / "mapping/compressed-v0").mkdir(parents=True)
     (folder / "mapping/compressed-v0/compressed_mapping.json").write_text(json.dumps(names))
     with serving([folder]) as url:
@@ -64,7 +64,6 @@ def variables(mirror: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {
         **kept, "PIXI_CONFIG_FILE": str(folder / "config.toml"), "PIXI_HOME": str(folder / "home"),
         "PIXI_CACHE_DIR": str(folder / "cache"), "TT_CONDA_CACHE": str(settings.cache_dir()), "NO_COLOR": "1",
-        "TT_CONDA_PYTHON": shutil.which("python3") or "",
     }  # fmt: skip
 
 
@@ -104,21 +103,29 @@ def pytorch() -> Callable[[str], list[Path]]:
     """The packages of a PyTorch with a C++ standard library; the test is left out where it is not here."""
 
     def find(cxx_stdlib: str) -> list[Path]:
-        places = [PROJECT / "output", *settings.extra_channels()]
-        places = [place for place in places if Path(place, "noarch/repodata.json").is_file()]
-        require(cxx_stdlib, "3.10", places)
-        folders = [folder for place in places if (folder := local_path(channel_url(place)))]
-        return [
-            path for folder in folders for path, record in index.records(folder).items()
-            if record["name"] in ("torch-cxx-stdlib", "libtorch", "pytorch")
-            and record["build"].split("_")[0] == cxx_stdlib
-        ]  # fmt: skip
+        require(cxx_stdlib, "3.10", _places())
+        return [package.path for package in _pytorch(cxx_stdlib)]
 
     return find
 
 
+def _places() -> list[Path]:
+    """Channel folders that may have a PyTorch."""
+    places = [PROJECT / "output", *settings.extra_channels()]
+    return [Path(place) for place in places if Path(place, "noarch/repodata.json").is_file()]
+
+
+def _pytorch(cxx_stdlib: str) -> list[index.Listed]:
+    return [
+        package for place in _places() for package in index.listed(place)
+        if package.record["name"] in ("torch-cxx-stdlib", "libtorch", "pytorch")
+        and package.record["build"].split("_")[0] == cxx_stdlib
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def built(checkout: Path, pixi: Pixi) -> Path:
-    """output/ of the checkout, as `pixi run build` leaves it."""
+def built(checkout: Path, pixi: Pixi, pytorch: Callable[[str], list[Path]]) -> Path:
+    """output/ of the checkout, as `pixi run build` leaves it; torch-ttnn is tested with the mirror's PyTorch."""
+    pytorch("libstdcxx")
     pixi("run", "build", cwd=checkout)
     return checkout / "output"

@@ -95,8 +95,6 @@ def test_packages_are_built_and_tests_run(checkout: Path, built: Path, pixi: Pix
     index.validate(built)
     names = {record["name"] for record in index.records(built).values()}
     assert {"tt-conda", "tt-metal", "libttnn", "ttnn", "torch-ttnn"} <= names
-    done = pixi("run", "build", cwd=checkout)
-    assert "http://127.0.0.1" not in done.stdout
     done = pixi("run", "-e", "test", "--skip-deps", "test", "tests/elf", "-q", "-x", cwd=checkout)
     assert re.search(r"\d+ passed", done.stdout), done.stdout
 
