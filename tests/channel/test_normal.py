@@ -379,6 +379,24 @@ def test_a_package_that_does_not_say_how_it_was_built(
         named([])
 
 
+def test_a_package_that_does_not_say_what_it_was_built_with(
+    package: Path, project: Path, others: Path, tmp_path: Path
+) -> None:
+    """As this project's own once did not name the tt-conda that had carved them."""
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != RENDERED:
+            return content
+        rendered = load_rendered(content)
+        del rendered["finalized_dependencies"]["host"]["resolved"][1]["sha256"]
+        return dump_rendered(rendered)
+
+    older = rewritten(package, tmp_path / "older" / "x", change)
+    with pytest.raises(TtCondaError, match=r"was built with three-1\.0-0\.conda and does not say which") as error:
+        verify([older], [others], project=project)
+    assert error.value.way_out.endswith("tt-conda build sample")
+
+
 def test_names_of_packages(package: Path, first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TT_CONDA_PROJECT", str(first / "project"))
     assert named(["sample"]) == named([]) == [package]

@@ -129,6 +129,11 @@ def _verify(
     finalized = rendered.get("finalized_dependencies") or {}
     environments = [found for part in ("build", "host") if (found := finalized.get(part))]
     wanted = [record for found in environments for record in found.get("resolved", [])]
+    if unknown := [record["fn"] for record in wanted if "sha256" not in record]:
+        raise TtCondaError(
+            f"{package} was built with {unknown[0]} and does not say which: there is no sha256.",
+            f"Build it again with this tt-conda: tt-conda build {output.name}",
+        )
     carved = not wanted and any(found.get("specs") for found in environments)
     inputs, missing = (channels, []) if carved else _inputs(wanted, offers, work / "inputs")
     (work / "build").mkdir(parents=True)
