@@ -58,8 +58,8 @@ def kernels() -> ModuleType:
     return loaded(SOURCE / "kernels.py")
 
 
-def pins(version: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = tomllib.loads((SOURCE / f"pins/{version}.toml").read_text())
+def pins(version: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = tomllib.loads((SOURCE / f"pins/{version}.toml").read_text())
     return found
 
 
@@ -184,33 +184,39 @@ def test_the_stand_in_differs_by_its_source_alone() -> None:
 # --- what they are made from ---
 
 
+BY_TAG = {
+    "https://github.com/tenstorrent/tt-logger.git refs/tags/v1.1.6",  # its commit is in no snapshot: docs/unverified.md
+    "https://github.com/tenstorrent/tt-logger.git refs/tags/v1.1.8",  # nor this; pins/ has the hash of its tree
+}
+
+
+def test_every_source_is_pinned() -> None:
+    """Of every recipe, carved or compiled: by a git commit or by an archive's hash."""
+    recipes = sorted(PROJECT.glob("recipes/*/recipe.yaml"))
+    outputs = [*render(recipes, narrow(PROJECT / "variants.yaml", {})), *rendered()]
+    outputs += render(recipes, narrow(PROJECT / "variants.yaml", {"origin": ["source"]}))
+    found = [source.to_dict() for output in outputs for source in output.rendered.recipe.sources]
+    unpinned = {
+        f"{source.get('git', source.get('url'))} {source.get('rev', '')}".strip() for source in found
+        if "path" not in source and not re.fullmatch("[0-9a-f]{40}", source.get("rev", ""))
+        and not re.fullmatch("[0-9a-f]{64}", source.get("sha256") or "")
+        and not re.fullmatch("[0-9a-f]{32}", source.get("md5") or "")
+    }  # fmt: skip
+    assert unpinned == BY_TAG
+    assert len(found) > 100
+    own = {path for source in found if (path := source.get("path"))}
+    assert all(not Path(path).is_absolute() for path in own)
+
+
 @pytest.mark.parametrize("version", [V065, V079])
-def test_every_source_is_pinned(version: str) -> None:
-    """By a commit, by an archive's hash, or by the hash of the tree, which names the same version."""
-    table = pins(version)
-    for source in sources("tt-metal-source", version):
-        if "path" in source:
-            assert source == {"path": "source/pins", "target_directory": "pins"}
-            continue
-        name = source.get("target_directory", "").removeprefix("_deps/").removesuffix("-src")
-        if source.get("sha256"):
-            assert re.fullmatch("[0-9a-f]{64}", source["sha256"]) and name in ("", "boost")
-            if name:
-                pin = table.pop(name)
-                assert source["sha256"] == pin["sha256"] and f"boost-{pin['tag']}-cmake" in source["url"]
-            continue
-        if name == "tt-metal" and version == V065:
-            assert re.fullmatch("[0-9a-f]{40}", source["rev"])
-            continue
-        pin = table.pop(name)
-        if "git" in source:
-            assert source["git"] == f"https://github.com/{pin['repository']}.git"
-            assert source["rev"] == (pin.get("rev") or f"refs/tags/{pin['tag']}")
-        else:
-            ref = f"refs/tags/{pin['tag']}" if "tag" in pin else pin["rev"]
-            assert source["url"] == f"https://github.com/{pin['repository']}/archive/{ref}.tar.gz"
-        assert re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", pin["nar"]), name
-    assert table == {}, "pins without a source"
+def test_what_upstream_calls_each_source_is_known(version: str) -> None:
+    """Where it asks for a tag; for a commit or an archive it asks by what the recipe has."""
+    by_commit = {"capnproto", "cxxopts", "enchantum", "nanobind", "ttexalens", "yaml-cpp"}
+    folders = {source.get("target_directory", "") for source in sources("tt-metal-source", version)}
+    names = {name.removeprefix("_deps/").removesuffix("-src") for name in folders if name.startswith("_deps/")}
+    assert names - by_commit - {"boost"} == pins(version)["version"].keys()
+    (logger,) = (s for s in sources("tt-metal-source", version) if "tt-logger" in s.get("git", ""))
+    assert logger["rev"].removeprefix("refs/tags/v") == pins(version)["version"]["tt-logger"].removeprefix("v")
 
 
 def test_the_published_wheel_names_tt_metal_s_commit() -> None:
@@ -221,7 +227,7 @@ def test_the_published_wheel_names_tt_metal_s_commit() -> None:
 
 
 def test_torch_ttnn_s_commit_is_not_in_the_published_wheel() -> None:
-    """docs/unverified.md says which repository it names; if a later one names a commit, that is the pin."""
+    """Its files are the commit's, as was seen once (docs/source.md); if another names a commit, that is the pin."""
     found = [o.rendered.recipe.sources[0].to_dict() for o in rendered() if o.name == "torch-ttnn"]
     ((git, rev),) = {(source["git"], source["rev"]) for source in found}
     with zipfile.ZipFile(published(TORCH_020)) as wheel:
@@ -229,13 +235,15 @@ def test_torch_ttnn_s_commit_is_not_in_the_published_wheel() -> None:
         said = wheel.read(name).decode()
     (repository,) = re.findall(r"^Project-URL: Repository, https://github\.com/(\S+)", said, flags=re.M)
     assert repository not in git and rev[:7] not in said
-    text = (PROJECT / "docs/unverified.md").read_text()
-    assert repository in text and "ttnn-shutov==0.65.0.dev20251205" in said
+    text = (PROJECT / "docs/source.md").read_text()
+    assert rev in text and repository in text and "ttnn-shutov==0.65.0.dev20251205" in said
 
 
 def test_the_published_wheel_was_compiled_from_the_same_third_parties() -> None:
     """Its libraries hold paths below CPM's cache, whose folders are named by the sha1 of what was asked for."""
-    table, found = pins(V065), dict[str, set[str]]()
+    found = dict[str, set[str]]()
+    repositories = {s["target_directory"].removeprefix("_deps/").removesuffix("-src"): s["git"]
+                    for s in sources("tt-metal-source", V065) if "git" in s}  # fmt: skip
     with zipfile.ZipFile(published(TTNN_065)) as wheel:
         for name in wheel.namelist():
             if (name.endswith(".so") and "/lib/" in name) or "_ttnn.c" in name:
@@ -243,9 +251,8 @@ def test_the_published_wheel_was_compiled_from_the_same_third_parties() -> None:
                     found.setdefault(match[1].decode(), set()).add(match[2].decode())
     same = set()
     for name, keys in found.items():
-        pin = table[name]
-        asked = f"https://github.com/{pin['repository']}.git"
-        words = sorted(["GIT_REPOSITORY", asked, "GIT_TAG", pin.get("tag") or pin["rev"]])
+        asked = pins(V065)["version"].get(name, "d135c9ca5e15219eaf131dfce1a41afdbaea9aab")  # capnproto's
+        words = sorted(["GIT_REPOSITORY", repositories[name], "GIT_TAG", asked])
         if keys == {hashlib.sha1(";".join(words).encode()).hexdigest()}:
             same.add(name)
     # the other two were asked for with patches, which count as well
@@ -265,38 +272,6 @@ def test_sfpi_is_what_the_published_wheels_were_made_with() -> None:
             said = wheel.read("ttnn/tt_metal/sfpi-version").decode()
         (source,) = (s.to_dict() for s in made[version].rendered.recipe.sources)
         assert f"sfpi_version='{version}'" in said and f"sfpi_x86_64_debian_txz_hash='{source['sha256']}'" in said
-
-
-def test_an_sfpi_without_a_pin_is_compared_with_tt_metal_s_own_file(tmp_path: Path) -> None:
-    """In the forms of 0.64.5, whose wheel has such a file of the kernels' tests, and of 0.79."""
-    (source,) = (o for o in rendered() if (o.name, o.version) == ("sfpi", "7.11.0"))
-    assert [s.to_dict().get("file_name") for s in source.rendered.recipe.sources] == ["sfpi.txz"]
-    (tmp_path / "sfpi").mkdir()
-    with tarfile.open(tmp_path / "sfpi.txz", "w:xz") as archive:
-        archive.add(tmp_path / "sfpi", "sfpi")
-    content = (tmp_path / "sfpi.txz").read_bytes()
-    md5, sha256 = hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
-    subprocess.run(["bash", PROJECT / "recipes/sfpi/unpack.sh"], cwd=tmp_path, check=True, capture_output=True)
-    assert not (tmp_path / "sfpi.txz").exists()
-
-    def compared(label: str, member: str, instead: str) -> subprocess.CompletedProcess[str]:
-        with zipfile.ZipFile(published(label)) as wheel:
-            said = wheel.read(f"ttnn/tt_metal/{member}").decode()
-        said, count = re.subn(r"(sfpi_x86_64_debian_txz_(?:md5|hash)='?)[0-9a-f]+", rf"\g<1>{instead}", said)
-        assert count == 1
-        (tmp_path / "sfpi-version").write_text(said)
-        command = ["bash", SOURCE / "check-sfpi.sh", "sfpi", "sfpi-version"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    for label, member, right in (
-        ("ttnn-0.64.5-3.10", "third_party/tt_llk/tests/sfpi-version", md5),
-        ("ttnn-0.79.0-3.10", "sfpi-version", sha256),
-    ):
-        assert f"to pin it: sha256 {sha256}" in compared(label, member, right).stdout
-        refused = compared(label, member, "0" * len(right))
-        assert refused.returncode == 1 and md5 in refused.stderr
-    (tmp_path / "sfpi/archive-hashes").unlink()  # as a pinned one
-    assert compared("ttnn-0.79.0-3.10", "sfpi-version", "0").returncode == 0
 
 
 def test_the_extension_is_compiled_as_upstream_does_it() -> None:
@@ -368,34 +343,72 @@ def test_kernels_that_lack_a_header_are_an_error(kernels: ModuleType, tmp_path: 
 def test_the_hash_of_a_tree_is_nix_s(prepare: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert prepare.nar_hash(tmp_path / "empty") == "sha256-pQpattmS9VmO3ZIQUFn66az8GSmB4IvYhTTCFn6SUmo="
-    # Debian has GitHub's archive of one of them, unchanged
+    # Debian has GitHub's archive of nlohmann_json 3.11.3, unchanged; the hash is nixpkgs'
     lock = locks.load(PROJECT / "recipes/pytorch-libcxx/sources.lock")
     (pin,) = (source for source in lock.source if source.name == "nlohmann-json3")
     with tarfile.open(fileobj=io.BytesIO(fetch_debs([pin])[pin.sha256].read_bytes())) as archive:
         unpack_tar(archive, tmp_path)
-    assert prepare.nar_hash(tmp_path / "json-3.11.3") == pins(V079)["nlohmann_json"]["nar"]
+    assert prepare.nar_hash(tmp_path / "json-3.11.3") == "sha256-7F0Jon+1oWL7uqet5i1IgHX0fUw/+z0QwEcA3zs5xHg="
+
+
+PINS = f"pins/{V065}.toml"
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """The stand-in's sources, as the recipe lays them out."""
+    """The stand-in's sources, as the recipe lays them out, with pins and an archive of SFPI that it names."""
     standin = PROJECT / "tests/standin"
-    subprocess.run(["cp", "-r", standin / "tt-metal", standin / "_deps", f"{standin}/cpm/.", tmp_path], check=True)
+    subprocess.run(["cp", "-r", standin / "tt-metal", standin / "_deps", standin / "cpm", tmp_path], check=True)
+    (tmp_path / "pins").mkdir()
+    (tmp_path / PINS).write_text('[version]\nfmt = "11.1.4"\nxtensor = "0.26.0"\n')
+    add(tmp_path, "tt-metal/tt_metal/sfpi-version", "sfpi_x86_64_debian_txz_md5=f720b66692c52b0c4a774edf05ee014e\n")
     return tmp_path
 
 
+def add(tree: Path, name: str, text: str) -> None:
+    """Something more at the end of a file."""
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    with (tree / name).open("a") as file:
+        file.write(text)
+
+
 def check(tree: Path, version: str = V065, sfpi: str = "7.11.0") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SOURCE / "prepare.py", version, sfpi, SOURCE / "patches"]
+    command = [sys.executable, SOURCE / "prepare.py", version, sfpi, SOURCE / "patches", SOURCE.parent]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
 
 
+def refused(tree: Path, **options: str) -> str:
+    """What it says of sources that it refuses."""
+    done = check(tree, **options)
+    assert done.returncode == 1 and done.stderr.startswith("error: the recipe's sources are not the ones"), done.stderr
+    return done.stderr
+
+
+THIRD_PARTY = "tt-metal/third_party/CMakeLists.txt"
+
+
 def test_sources_are_patched_and_prepared(tree: Path) -> None:
+    (tree / "_deps/taskflow-src/benchmarks").mkdir(parents=True)
+    add(tree, THIRD_PARTY, "CPMAddPackage(NAME Taskflow GITHUB_REPOSITORY taskflow/taskflow GIT_TAG v3.7.0)\n")
+    add(tree, PINS, 'taskflow = "v3.7.0"\n')
     done = check(tree)
     assert done.returncode == 0, done.stderr
     assert "-Werror" not in (tree / "tt-metal/CMakeLists.txt").read_text()
     assert "second" in (tree / "_deps/fmt-src/include/fmt/format.h").read_text()
+    assert list((tree / "_deps/taskflow-src").iterdir()) == []  # a compiled benchmark, which the audit refuses
     for folder in ("cmake", "tt_metal/third_party/umd/cmake"):
-        assert (tree / "tt-metal" / folder / "CPM.cmake").read_text() == (tree / "CPM.cmake").read_text()
+        assert (tree / "tt-metal" / folder / "CPM.cmake").read_text() == (tree / "cpm/cmake/CPM.cmake").read_text()
+    assert "set(ULFM_PREFIX" not in (tree / "tt-metal/tt_metal/distributed/CMakeLists.txt").read_text()
+    header = tree / "dev_msgs.hpp"
+    subprocess.run([tree / "tt-metal/tt_metal/llrt/hal/codegen/codegen.sh", header], check=True)
+    assert header.read_text().startswith("// (c) \n")
+
+
+def test_what_an_edit_finds_nothing_of_is_an_error(tree: Path) -> None:
+    """An upstream that does it otherwise is looked at again."""
+    (tree / "tt-metal/tt_metal/distributed/CMakeLists.txt").write_text("set(OTHER_PREFIX /opt)\n")
+    done = check(tree)
+    assert done.returncode == 1 and "distributed/CMakeLists.txt has nothing like ^set\\(ULFM_PREFIX" in done.stderr
 
 
 def test_tracy_s_programs_are_not_built(tree: Path) -> None:
@@ -408,43 +421,91 @@ def test_tracy_s_programs_are_not_built(tree: Path) -> None:
     assert end and "add_subdirectory" in library and "ExternalProject" not in library
 
 
-def test_another_tree_is_refused(tree: Path) -> None:
-    (tree / "_deps/fmt-src/LICENSE").chmod(0o755)
-    done = check(tree)
-    assert done.returncode == 1 and "_deps/fmt-src of fmtlib/fmt has sha256-" in done.stderr
-
-
 def test_pins_that_are_not_upstream_s_are_named(tree: Path) -> None:
-    file = tree / "tt-metal/third_party/CMakeLists.txt"
-    file.write_text(file.read_text().replace("11.1.4", "12.0.0") + "\nCPMAddPackage(NAME other VERSION 1.0)\n")
+    file = tree / THIRD_PARTY
+    file.write_text(file.read_text().replace("11.1.4", "12.0.0"))
+    assert "asks for fmt 12.0.0; pinned is 11.1.4" in refused(tree)
+
+
+def test_what_is_not_here_is_no_longer_asked_for(tree: Path) -> None:
+    """Tests' libraries, which nothing here links, and CPM would fetch."""
+    before = (tree / THIRD_PARTY).read_text()
+    add(tree, THIRD_PARTY, "if(X)\nCPMAddPackage(\n NAME googletest # (for tests)\n VERSION 1.0)\nendif()\n")
     done = check(tree)
-    assert done.returncode == 1 and "asks for fmt 12.0.0; pinned is 11.1.4" in done.stderr
-    assert "not here: other 1.0" in done.stdout
+    assert done.returncode == 0 and "not here, so no longer asked for: googletest 1.0" in done.stdout
+    assert (tree / THIRD_PARTY).read_text() == before + "if(X)\n\nendif()\n"
 
 
-def test_pins_are_compared_wherever_upstream_asks(tree: Path) -> None:
-    """An archive by its hash, as Boost; in the files of tt-exalens; and what is asked for nowhere is named."""
-    with (tree / "pins" / f"{V065}.toml").open("a") as file:
-        for name, ref in (("boost", "1.86.0"), ("elfio", "Release_3.12"), ("nowhere", "1")):
-            (tree / f"_deps/{name}-src/cmake").mkdir(parents=True)
-            file.write(f'\n[{name}]\nrepository = "of/{name}"\ntag = "{ref}"\nsha256 = "{"a" * 64}"\n')
+def test_what_is_asked_for_nowhere_is_no_source(tree: Path) -> None:
+    (tree / "_deps/picosha2-src").mkdir()
+    add(tree, PINS, 'boost = "1.86.0"\n')
+    said = refused(tree)
+    assert "picosha2 is a source or a pin, but none of" in said and "boost is a source or a pin" in said
+
+
+def test_archives_are_compared_by_hash(tree: Path) -> None:
+    (tree / "_deps/boost-src").mkdir()
+    (sha256,) = (source["sha256"] for source in sources("tt-metal-source", V065) if "boost" in source.get("url", ""))
     boost = "CPMAddPackage(\n NAME Boost\n VERSION 1.86.0\n URL\n https://boost\n URL_HASH\n SHA256={})\n"
-    cmake = tree / "tt-metal/third_party/CMakeLists.txt"
-    before = cmake.read_text()
-    cmake.write_text(before + boost.format("b" * 64))
-    exalens = tree / "_deps/ttexalens-src/cmake/native_elf.cmake"
-    exalens.parent.mkdir(parents=True)
-    exalens.write_text("CPMAddPackage(NAME ELFIO GITHUB_REPOSITORY serge1/ELFIO GIT_TAG Release_4)\n")
-    done = check(tree)
-    assert done.returncode == 1 and f"asks for boost {'b' * 64}; pinned is {'a' * 64}" in done.stderr
-    assert "native_elf.cmake asks for elfio Release_4; pinned is Release_3.12" in done.stderr
-    assert "not compared: nowhere" in done.stdout and done.stdout.count("not compared") == 1
+    add(tree, THIRD_PARTY, boost.format(sha256))
+    assert check(tree).returncode == 0
+    (tree / THIRD_PARTY).write_text(boost.format("b" * 64))
+    assert f"asks for boost {'b' * 64}; the recipe has another archive" in refused(tree)
+
+
+def test_another_tree_is_refused(tree: Path, prepare: ModuleType) -> None:
+    add(tree, PINS, f'\n[nar]\nxtensor = "{prepare.nar_hash(tree / "_deps/xtensor-src")}"\n')
+    assert check(tree).returncode == 0
+    (tree / "_deps/xtensor-src/LICENSE").chmod(0o755)
+    assert "_deps/xtensor-src has sha256-" in refused(tree)
+
+
+def test_commits_are_compared_wherever_upstream_names_them(tree: Path) -> None:
+    """Those that it asks CPM for, in tt-exalens too, and its submodules."""
+
+    def committed(folder: Path) -> str:
+        config = ("-c", "user.name=a", "-c", "user.email=a@b")
+        for command in (["init", "-q"], ["add", "-A"], [*config, "commit", "-q", "-m", "1"]):
+            subprocess.run(["git", "-C", folder, *command], check=True, capture_output=True)
+        return subprocess.check_output(["git", "-C", folder, "rev-parse", "HEAD"], text=True).strip()
+
+    add(tree, "_deps/libdwarf-src/dwarf.h", "")
+    head = committed(tree / "_deps/libdwarf-src")
+    asked = "CPMAddPackage(NAME libdwarf GITHUB_REPOSITORY davea42/libdwarf-code GIT_TAG {})\n"
+    exalens = "_deps/ttexalens-src/cmake/native_elf.cmake"
+    add(tree, exalens, asked.format(head))
+    add(tree, THIRD_PARTY, f"CPMAddPackage(NAME ttexalens GIT_TAG {'c' * 40})\n")
+    umd = committed(tree / "tt-metal/tt_metal/third_party/umd")
+    committed(tree / "tt-metal")
+    assert check(tree).returncode == 0
+    (tree / exalens).write_text(asked.format("d" * 40))
+    add(tree, "tt-metal/tt_metal/third_party/umd/more", "")
+    moved = committed(tree / "tt-metal/tt_metal/third_party/umd")
+    said = refused(tree)
+    assert f"native_elf.cmake asks for libdwarf {'d' * 40}; the recipe has {head}" in said
+    assert f"tt-metal wants tt_metal/third_party/umd at {umd}; the recipe has {moved}" in said
 
 
 def test_another_sfpi_is_refused(tree: Path) -> None:
-    done = check(tree, sfpi="7.78.0")
-    assert done.returncode == 1 and "compiles kernels with sfpi 7.11.0; the variants say 7.78.0" in done.stderr
+    assert "compiles kernels with sfpi 7.11.0; the variants say 7.78.0" in refused(tree, sfpi="7.78.0")
+    file = tree / "tt-metal/tt_metal/sfpi-version"
+    file.write_text(file.read_text().replace("f720b666", "00000000"))
+    assert "wants an archive of sfpi with the hash 00000000" in refused(tree)
 
 
 def test_sources_without_pins_are_taken_as_they_are(tree: Path) -> None:
     assert "these sources have no pins" in check(tree, version="1.0").stdout
+
+
+# --- the scripts ---
+
+
+def test_a_failed_step_stops_every_script() -> None:
+    """``a && b`` goes on after a failed ``a``, whatever ``set -e`` says (bash's manual, "The Set Builtin")."""
+    scripts = [*PROJECT.glob("recipes/*/source/*.sh"), *PROJECT.glob("recipes/*/*.sh")]
+    assert len(scripts) > 10
+    for script in scripts:
+        text = re.sub(r"\\\n|#.*", "", script.read_text())
+        assert [line for line in text.splitlines() if re.match(r"\s*\w[^|(\[]*&&", line)] == [], script
+        builds = script.parent.name == "source" and script.name.startswith("build")
+        assert not builds or re.search(r"^set -euo pipefail$|^source .*/common\.sh\"$", text, flags=re.M), script

@@ -1,6 +1,7 @@
 #!/bin/bash
 source "$RECIPE_DIR/source/common.sh"
-configure && compile
+configure
+compile
 install_components "$SRC_DIR/stage" metalium-dev ttnn-dev umd-dev enchantum tt-logger-dev
 # Upstream's component lacks the headers of some operations, complex_unary's for one; torch-ttnn takes them from the sources.
 (cd tt-metal/ttnn/cpp && find ttnn -name '*.hpp' -not -path '*/kernels*') | while read -r header; do

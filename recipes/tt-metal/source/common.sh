@@ -15,7 +15,6 @@ for folder in build/_deps/*-src/ tt-metal/tt_metal/third_party/*/; do
 done
 mkdir -p tt-metal/runtime
 ln -sfn "$BUILD_PREFIX/share/tt-metalium/runtime/sfpi" tt-metal/runtime/sfpi
-bash "$RECIPE_DIR/../tt-metal/source/check-sfpi.sh" tt-metal/runtime/sfpi tt-metal/tt_metal/sfpi-version
 
 # The host environment under a short name, and no folder of this machine in the packages.
 ln -sfn "$PREFIX" host
@@ -36,10 +35,6 @@ if [ "$cxx_stdlib" = libcxx ]; then
 fi
 export NINJA_STATUS="[%f/%t] "
 
-configure() {
-    cmake -G Ninja -S tt-metal -B build "${settings[@]}" "$@"
-}
-
 settings=(
     -DCMAKE_BUILD_TYPE="$tt_metal_build"
     -DVERSION_NUMERIC="${PKG_VERSION%%.dev*}" -DVERSION_HASH="$PKG_VERSION"  # it is no git checkout
@@ -53,17 +48,13 @@ settings=(
     # Every third party is a folder in build/_deps; nothing is fetched, and nothing of the environment is taken instead.
     -DFETCHCONTENT_FULLY_DISCONNECTED=ON
     -DCPM_USE_LOCAL_PACKAGES=OFF
-    # Where a third party is wanted as files alone, CPM has to be told the folder (as nixpkgs does).
-    -Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src"
-    -DCPM_umd_asio_SOURCE="$SRC_DIR/build/_deps/umd_asio-src"
-    -DCPM_picosha2_SOURCE="$SRC_DIR/build/_deps/picosha2-src"
-    -DCPM_ELFIO_SOURCE="$SRC_DIR/build/_deps/elfio-src"
     -DCMAKE_POLICY_VERSION_MINIMUM=3.10  # cmake 4 refuses what some third parties still ask for
-    -Dprotobuf_WITH_ZLIB=OFF -DWITH_ZLIB=OFF
+    -Dprotobuf_WITH_ZLIB=OFF -DWITH_ZLIB=OFF -DWITH_OPENSSL=OFF  # Cap'n Proto would take the machine's
+    -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON  # they hold paths, so that nothing compiled elsewhere serves
+    -DCMAKE_DISABLE_FIND_PACKAGE_Git=ON  # no version of a repository around the build's folder
     -DENABLE_LIBCXX=$libcxx
     -DULFM_PREFIX="$SRC_DIR/host"
     -DTT_USE_SYSTEM_SFPI=OFF  # runtime/sfpi in the sources, which is the package
-    -DCMAKE_CXX_SCAN_FOR_MODULES=OFF  # there are none
     -DENABLE_CCACHE=OFF  # CMAKE_CXX_COMPILER_LAUNCHER says it
     -DENABLE_TRACY=OFF
     -DENABLE_DISTRIBUTED=ON
@@ -71,6 +62,20 @@ settings=(
     -DWITH_PYTHON_BINDINGS=OFF
     -DBUILD_PROGRAMMING_EXAMPLES=OFF -DTT_METAL_BUILD_TESTS=OFF -DTTNN_BUILD_TESTS=OFF -DBUILD_TT_TRAIN=OFF
 )
+# Where a third party is wanted as files alone, CPM has to be told the folder (as nixpkgs does).
+for name in umd_asio ELFIO; do
+    folder=$SRC_DIR/build/_deps/${name,,}-src
+    [ ! -d "$folder" ] || settings+=(-D"CPM_${name}_SOURCE=$folder")
+done
+[ ! -d build/_deps/cadical-src ] || settings+=(-Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src")
+
+# configure OPTION...: with the settings and these, none of which upstream's files may override or leave unread
+configure() {
+    local own="$RECIPE_DIR/../tt-metal/source/options.cmake" options=("${settings[@]}" "$@") names
+    names=("${options[@]#-D}")
+    TT_CONDA_OPTIONS="${names[*]%%=*}" GIT_CEILING_DIRECTORIES=$SRC_DIR \
+        cmake -G Ninja -S tt-metal -B build -DCMAKE_PROJECT_TOP_LEVEL_INCLUDES="$own" "${options[@]}"
+}
 
 compile() {
     cmake --build build --parallel "$CPU_COUNT"

@@ -72,6 +72,8 @@ def stage(
         source = from_cpython(python, folders, set(table.sonames))
     elif entry.deb:
         source = from_debs(table.version(unit), table.debs(unit), entry.files or DEBIAN, inputs, folders)
+        if entry.wheel:
+            from_wheel_files(table.version(unit), inputs[table.wheel(unit).sha256], entry.files, folders)
     elif entry.is_python_package:
         source = from_wheel(table, unit, inputs[table.wheel(unit).sha256], folders)
     elif entry.wheel:

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "dev_msgs.hpp"
 #include "tracy/Tracy.hpp"
 #include "tt-metalium/host_api.hpp"
 
@@ -56,7 +57,7 @@ std::string compile_kernel(const std::string& name) {
     auto wanted = content(root / "tt_metal/sfpi-version");
     auto there = content(sfpi / "sfpi.version");
     there.erase(there.find_last_not_of('\n') + 1);
-    if (wanted.find("sfpi_version='" + there + "'") == wanted.npos) {
+    if (wanted.find("sfpi_version=" + there + "\n") == wanted.npos) {
         throw std::runtime_error("sfpi " + there + " does not fit: " + wanted);
     }
     auto made = std::filesystem::temp_directory_path() / (source.stem().string() + ".elf");
