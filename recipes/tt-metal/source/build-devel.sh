@@ -20,3 +20,5 @@ mv third-party "$PREFIX/share/tt-metalium-third-party"
 sed -i 's#^include(CMakeFindDependencyMacro)$#&\nlist(PREPEND CMAKE_PREFIX_PATH "${CMAKE_CURRENT_LIST_DIR}/../../../share/tt-metalium-third-party")#' \
     "$PREFIX/lib/cmake/tt-metalium/tt-metalium-config.cmake"
 grep -q tt-metalium-third-party "$PREFIX/lib/cmake/tt-metalium/tt-metalium-config.cmake"
+# Upstream takes the version from git where it finds a repository.
+grep -q "set(PACKAGE_VERSION \"${PKG_VERSION%%.dev*}\")" "$PREFIX/lib/cmake/tt-metalium/tt-metalium-config-version.cmake"

@@ -3,5 +3,5 @@ source "$RECIPE_DIR/source/common.sh"
 configure
 compile
 install_components "$SRC_DIR/stage" metalium-runtime umd-runtime tracy
-strip_libraries "$SRC_DIR"/stage/lib/*.so*
+finish_libraries "$SRC_DIR"/stage/lib/*.so*
 take "$SRC_DIR/stage" 'lib/*.so*'

@@ -110,10 +110,18 @@ take() {
     done
 }
 
-strip_libraries() {
-    local path
+# finish_libraries LIBRARY...: without their debugging symbols; what the linker was told is what they have
+finish_libraries() {
+    local path dynamic other=libc++.so.1
+    [ "$cxx_stdlib" = libstdcxx ] || other=libstdc++.so.6
     for path in "$@"; do
-        # not through a link, which would become a copy
-        [ "$tt_metal_build" = Debug ] || [ -L "$path" ] || "$STRIP" --strip-unneeded "$path"
+        [ ! -L "$path" ] || continue  # stripping it would make it a copy
+        [ "$tt_metal_build" = Debug ] || "$STRIP" --strip-unneeded "$path"
+        dynamic=$("$READELF" --dynamic "$path")
+        if [[ $dynamic != *'(RPATH)'*'[$ORIGIN]'* || $dynamic == *"[$other]"* || $dynamic == *'[/'* ]]; then
+            echo "error: $path is not linked as common.sh says: RPATH \$ORIGIN alone, no path, and no $other" >&2
+            echo "$dynamic" >&2
+            exit 1
+        fi
     done
 }

@@ -5,7 +5,7 @@ configure -DWITH_PYTHON_BINDINGS=ON -DPython_EXECUTABLE="$PYTHON" -DPython3_EXEC
 compile
 # Upstream's build_metal.sh installs into its build folder, and setup.py packs from there.
 install_components "$SRC_DIR/tt-metal/build" tt_pybinds ttnn-runtime metalium-runtime umd-runtime tracy
-strip_libraries "$SRC_DIR/tt-metal/build/lib/_ttnn.so"
+finish_libraries "$SRC_DIR/tt-metal/build/lib/_ttnn.so"
 ln -sfn lib tt-metal/build/lib64  # what it takes where the machine has a /usr/lib64
 SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION TT_FROM_PRECOMPILED_DIR=$SRC_DIR/tt-metal \
     "$PYTHON" -m pip wheel "$SRC_DIR/tt-metal" --wheel-dir dist --no-deps --no-build-isolation --no-index -v
