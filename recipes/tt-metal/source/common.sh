@@ -69,12 +69,11 @@ for name in umd_asio ELFIO; do
 done
 [ ! -d build/_deps/cadical-src ] || settings+=(-Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src")
 
-# configure OPTION...: with the settings and these, none of which upstream's files may override or leave unread
+# configure OPTION...: with the settings, none of which upstream's files may override or leave unread, and these
 configure() {
-    local own="$RECIPE_DIR/../tt-metal/source/options.cmake" options=("${settings[@]}" "$@") names
-    names=("${options[@]#-D}")
+    local watch="$RECIPE_DIR/../tt-metal/source/options.cmake" names=("${settings[@]#-D}")
     TT_CONDA_OPTIONS="${names[*]%%=*}" GIT_CEILING_DIRECTORIES=$SRC_DIR \
-        cmake -G Ninja -S tt-metal -B build -DCMAKE_PROJECT_TOP_LEVEL_INCLUDES="$own" "${options[@]}"
+        cmake -G Ninja -S tt-metal -B build -DCMAKE_PROJECT_TOP_LEVEL_INCLUDES="$watch" "${settings[@]}" "$@"
 }
 
 compile() {

@@ -1,6 +1,6 @@
 # Each option that common.sh hands to CMake has its effect: no file of upstream's sets it to something else, and one reads it.
 # The cache shows neither: set() without CACHE hides what it has. Third parties may have values of their own. What CMake itself
-# reads (CMAKE_…), and what is read before project() (VERSION_…), is seen in what is built: check_libraries.
+# reads (CMAKE_…), and what is read before project() (VERSION_…), is seen in what is built (finish_libraries).
 # TT_CONDA_OPTIONS: the options' names.
 separate_arguments(_tt_conda_options UNIX_COMMAND "$ENV{TT_CONDA_OPTIONS}")
 
