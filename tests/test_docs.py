@@ -83,6 +83,8 @@ def check(words: list[str]) -> str:
             return check(rest)
         case ["ci/run", task, *_]:
             assert task in TASKS, f"there is no task {task!r}"
+        case ["pixi", "run", "python" | "tt-conda", *_] | ["conda", "run", "--name", *_]:
+            return check(words[2:] if words[0] == "pixi" else words[4:])
         case ["pixi", "run", *rest]:
             manifest, rest = _workspace(rest)
             assert rest[0] in loaded(PROJECT / "ci/tasks.py").read(manifest), f"there is no task {rest[0]!r}"
@@ -102,7 +104,11 @@ def check(words: list[str]) -> str:
                 assert option not in ("-r", "-m") or (PROJECT / value).exists(), value
         case ["conda", "build", folder, "--variant-config-files", file]:
             assert (PROJECT / folder / "recipe.yaml").is_file() and (PROJECT / file).is_file()
-        case ["python", script, *_] if script.startswith(("benchmarks/", "ci/")):
+        case ["conda", "env", "create", "--file", file, *_] | ["docker", "build", "--file", file, *_]:
+            assert (PROJECT / file).is_file()
+        case ["python", "-c", code]:
+            compile(code, "-c", "exec")
+        case ["python" | "python3", script, *_] if script.startswith(("benchmarks/", "ci/")):
             text = (PROJECT / script).read_text()
             assert not [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in text]
         case ["python", "-m", "pip" | "pytest", *_]:
@@ -124,7 +130,7 @@ def _workspace(words: list[str]) -> tuple[Path, list[str]]:
     return workspace.file, words
 
 
-KNOWN = {"apt-get", "cd", "cmake", "conda", "export", "git", "jq", "pip", "pyenv", "pytest", "uv"}
+KNOWN = {"apt-get", "cd", "cmake", "conda", "docker", "export", "git", "jq", "pip", "pyenv", "pytest", "uv"}
 """Programs of others that are named as they are, without anything of this project in their arguments."""
 NOT_HERE = {"conda": "conda install", "pixi": "pixi run", "rattler-build": "`rattler-build` program"}
 """Programs that cannot be had where this is developed → how docs/unverified.md names them."""
@@ -146,7 +152,8 @@ def test_a_command_is_one_that_there_is(command: Command) -> None:
 @pytest.mark.parametrize(
     "line",
     ["tt-conda biuld", "tt-conda build --colour red", "ci/run biuld", "pixi run -e nowhere test", "unknown x",
-     "rattler-build build -r recipes/nothing", "ci/run exec tt-conda shell --nonsense", "A=b tt-conda lock --prefix x"],
+     "conda env create --file no.yml", "pixi run tt-conda biuld", "rattler-build build -r recipes/nothing",
+     "ci/run exec tt-conda shell --nonsense", "A=b tt-conda lock --prefix x"],
 )  # fmt: skip
 def test_a_wrong_one_is_found(line: str) -> None:
     with pytest.raises(Exception) as error:

@@ -8,15 +8,15 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
-import typer
 import yaml
 
-from tt_conda.cli import app
+from script import loaded
+from test_docs import check
 from tt_conda.inputs.store import Store
 from tt_conda.settings import engine_environ
 
@@ -38,11 +38,11 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Each line of the ``run`` steps that starts one of our programs: its place and its words."""
+    """Each line of the ``run`` steps that starts a program of ours, pixi, conda or docker: its place and its words."""
     for place, step in steps():
         for line in step.get("run", "").splitlines():
-            if line.strip().startswith("ci/"):
-                yield place, shlex.split(line)
+            if line.strip().startswith(("ci/", "python3 ", "pixi ", "conda ", "docker ")):
+                yield place, shlex.split(line.partition(" > ")[0])
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -134,31 +134,45 @@ def test_scripts_are_of_bash() -> None:
 )
 def test_each_command_is_one(place: str, words: list[str]) -> None:
     """A program or task that is there; of tt-conda a command with such options."""
-    assert os.access(PROJECT / words[0], os.X_OK), place
-    if words[0] != "ci/run":
-        return
-    if words[1] != "exec":
-        done = subprocess.run([PROJECT / "ci/run", "--help"], text=True, capture_output=True)
-        assert re.search(rf"^  {words[1]} ", done.stdout, re.M), (place, done.stdout)
-        return
-    if words[2] == "python":
-        assert (PROJECT / words[3]).is_file(), place
-        return
-    assert words[2] == "tt-conda"
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group) or hasattr(group, "get_command")
-    arguments = " ".join(words[4:]).replace("$OPTIONS", _options()[0]).split()
-    command = group.get_command(click.Context(group), words[3])  # type: ignore[attr-defined]
-    assert command is not None, place
-    command.make_context(words[3], arguments)  # raises for an option that it does not have
+    if words[0].startswith("ci/"):
+        assert os.access(PROJECT / words[0], os.X_OK), place
+    if words[0] != "ci/open-bump":
+        options = _options()[0].split()
+        check([new for word in words for new in (options if word == "$OPTIONS" else [word])])
 
 
-def _options() -> list[str]:
-    done = subprocess.run(["python", PROJECT / "ci/matrix.py", "wheel", "source"], text=True, capture_output=True)
+def test_the_lines_that_are_taken_from_the_readme_are_there() -> None:
+    blocks = loaded(PROJECT / "ci/readme.py").blocks((PROJECT / "README.md").read_text())
+    asked = [words[2] for _, words in commands() if words[1:2] == ["ci/readme.py"]]
+    assert sorted(asked) == ["conda or mamba", "pixi"]
+    for title in asked:
+        assert "torch-ttnn" in blocks[title] and "$CHANNEL" in blocks[title]
+        done = subprocess.run(["python", PROJECT / "ci/readme.py", title], text=True, capture_output=True, check=True)
+        assert done.stdout == blocks[title]
+
+
+def test_the_channel_of_the_readmes_lines_is_what_the_build_uploads() -> None:
+    jobs = load(PROJECT / ".github/workflows/ci.yml")["jobs"]
+    (download,) = (step["with"]["name"] for step in jobs["conda"]["steps"] if "download" in step.get("uses", ""))
+    (upload,) = (step["with"] for step in jobs["build"]["steps"] if "upload" in step.get("uses", ""))
+    assert jobs["conda"]["needs"] == "build"
+    assert download in [upload["name"].replace("${{ matrix.name }}", entry["name"]) for entry in _entries("wheel")]
+    assert {"output/*/*.conda", "output/*/repodata.json"} <= set(upload["path"].split())
+    assert jobs["conda"]["env"]["CHANNEL"] == "file://${{ github.workspace }}/output"
+
+
+@lru_cache
+def _entries(*origins: str) -> list[dict[str, str]]:
+    done = subprocess.run(["python", PROJECT / "ci/matrix.py", *origins], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     name, _, text = done.stdout.strip().partition("=")
     assert name == "matrix"
-    return [entry["options"] for entry in json.loads(text)["include"]]
+    found: list[dict[str, str]] = json.loads(text)["include"]
+    return found
+
+
+def _options() -> list[str]:
+    return [entry["options"] for entry in _entries("wheel", "source")]
 
 
 @pytest.mark.parametrize(("words", "code"), [([], 2), (["nonsense"], 2), (["--help"], 0)])
