@@ -13,6 +13,7 @@ VARIABLES = {
     "pixi": "TT_CONDA_PIXI",
     "smithy": "TT_CONDA_SMITHY",  # a Python that can import conda_smithy
     "pixi-build-rattler-build": "TT_CONDA_PIXI_BUILD_BACKEND",
+    "quetz": "TT_CONDA_QUETZ",
 }
 """Program → the variable that names one."""
 

@@ -19,6 +19,7 @@ h1 { font-size: 1.8rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .25r
 p { margin: .25rem 0 1rem; } a { color: var(--link); text-decoration: none; } a:hover { text-decoration: underline; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 th, td { padding: .35rem 1.25rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+thead + tbody td:nth-child(-n+4) { white-space: nowrap; }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } .dim { color: var(--dim); }
 code, pre { font: .875rem/1.5 ui-monospace, monospace; } code { overflow-wrap: anywhere; }
 pre { background: #8881; border-radius: 6px; padding: .75rem 1rem; overflow-x: auto; }
