@@ -13,6 +13,8 @@ import pytest
 from handmade import DIST_INFO, make_wheel, tree
 from published import tags
 from tt_conda.carve import Rules, carve
+from tt_conda.carve.rules import Edit
+from tt_conda.errors import TtCondaError
 from tt_conda.providers import load_providers
 
 Compile = Callable[..., Path]
@@ -102,6 +104,32 @@ def test_commands_of_entry_points(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "prefix/lib/python3.10/site-packages")}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (3, "ran\n")
+
+
+def test_code_is_told_where_its_data_is(tmp_path: Path) -> None:
+    members = {"pkg/data/a.txt": "a", "pkg/__init__.py": "root = 'here'\nother = 'there'\n"}
+    wheel = make_wheel(tmp_path, members)
+    edit = Edit(file="pkg/__init__.py", old="'here'", new="'share/pkg'", versions=">=1")
+    rules = Rules(data={"pkg/data": "share/pkg"}, edit=[edit, Edit(file="absent.py", old="x", new="y")])
+    carve([wheel], tmp_path / "prefix", rules)
+    found = tree(tmp_path / "prefix")
+    package = "lib/python3.10/site-packages/pkg"
+    assert found[f"{package}/__init__.py"] == "root = 'share/pkg'\nother = 'there'\n"
+    assert found["share/pkg/a.txt"] == "a"
+    assert [name for name in found if name.startswith(f"{package}/")] == [f"{package}/__init__.py"]
+    carve([wheel], tmp_path / "other", Rules(edit=[edit.model_copy(update={"versions": ">1"})]))
+    assert tree(tmp_path / "other")[f"{package}/__init__.py"] == members["pkg/__init__.py"]
+    carve([wheel], tmp_path / "part", rules, only=["share/*"])
+    assert set(tree(tmp_path / "part")) == {"share/pkg/a.txt"}
+
+
+@pytest.mark.parametrize(("old", "count"), [("nowhere", 0), ("here'", 2)])
+def test_code_that_cannot_be_edited(tmp_path: Path, old: str, count: int) -> None:
+    wheel = make_wheel(tmp_path, {"pkg/__init__.py": "root = 'here'\nother = 'there'\n"})
+    rules = Rules(edit=[Edit(file="pkg/__init__.py", old=old, new="")])
+    with pytest.raises(TtCondaError, match=rf"{wheel.name}: pkg/__init__\.py: has .* {count} times"):
+        carve([wheel], tmp_path / "prefix", rules)
+    assert not (tmp_path / "prefix").exists()
 
 
 def test_licences_of_one_name_are_all_kept(tmp_path: Path) -> None:

@@ -200,7 +200,8 @@ def test_rules_can_be_merged_and_must_be_right(tmp_path: Path) -> None:
     assert load_rules([tmp_path / "a.toml", tmp_path / "b.toml"]) == Rules(
         own=["liba.so", "libb.so"], data={"x": "share/x"}
     )
-    for content in ("own = 3", "mine = []", "own = ["):
+    bad_version = '[[edit]]\nfile = "a"\nold = "b"\nnew = "c"\nversions = "newer"\n'
+    for content in ("own = 3", "mine = []", "own = [", bad_version):
         (tmp_path / "bad.toml").write_text(content)
         with pytest.raises(TtCondaError, match=r"bad\.toml: these carving rules cannot be read"):
             load_rules([tmp_path / "bad.toml"])

@@ -51,7 +51,12 @@ def test_every_library_has_its_origin_and_its_changes(bom: dict[str, Any], prefi
     unpack_wheel(published(TTNN_065), tmp_path / "wheel")
     files = {item["name"]: item for item in bom["components"] if "pedigree" in item}
     there = {str(path.relative_to(prefix)) for path in prefix.rglob("*.so*") if not path.is_symlink()}
+    code = files.pop("lib/python3.10/site-packages/ttnn/__init__.py")
     assert set(files) == there and there
+    (ancestor,), (patch,) = code["pedigree"]["ancestors"], code["pedigree"]["patches"]
+    assert ancestor["hashes"][0]["content"] == digests(tmp_path / "wheel/ttnn/__init__.py")[0]
+    assert code["hashes"][0]["content"] == digests(prefix / code["name"])[0] != ancestor["hashes"][0]["content"]
+    assert patch["diff"]["text"]["content"].startswith("root_dir = this_dir → ")
     for name, item in files.items():
         assert item["hashes"][0]["content"] == digests(prefix / name)[0]
         (ancestor,) = item["pedigree"]["ancestors"]

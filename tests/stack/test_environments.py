@@ -87,13 +87,11 @@ def test_kernels_are_there_once(prefix: Path) -> None:
     package = site_packages(prefix) / "ttnn"
     root = prefix / "share/tt-metalium"
     assert list(prefix.rglob("soc_descriptors")) == [root / "tt_metal/soc_descriptors"]
-    links = {path.name: path.resolve() for path in package.iterdir() if path.is_symlink()}
-    assert {"runtime", "tt_metal"} <= links.keys()
-    assert all(target.is_relative_to(root) and target.is_dir() for target in links.values()), links
+    assert not [path for path in package.rglob("*") if path.is_symlink()]
 
 
 def test_one_device_with_a_mock_cluster(environment_of: Callable[[str], Path], call: Call, tmp_path: Path) -> None:
-    """Activated, upstream's code is told where its data is; otherwise it finds it through links in site-packages."""
+    """Activated, upstream's code is told where its data is; otherwise it looks in the environment that it is in."""
     for name in ("0.81-py310", "0.81-py312"):
         prefix = environment_of(name)
         for activate in (True, False):
@@ -108,7 +106,7 @@ def test_one_device_with_a_mock_cluster(environment_of: Callable[[str], Path], c
             assert "devices 1\n" in said, said
             error = re.search(r"error .*", said)
             assert error and "sfpi not found" in error[0], said
-            assert str(prefix / ("share/tt-metalium" if activate else "lib/python3")) in error[0], said
+            assert str(prefix / "share/tt-metalium") in error[0], said
 
 
 def test_activation(prefix: Path, tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from tt_conda.audit.inventory import PackageFacts, duplicate_libraries, duplicate_paths
-from tt_conda.channel import index
+from tt_conda.channel import archive, index
 from tt_conda.channel.environment import solve
 from tt_conda.errors import TtCondaError
 from tt_conda.providers import load_providers
@@ -19,6 +20,11 @@ from tt_conda.seed.assemble import available_pythons
 PAIR = {"tt-metal": "0.65.0.dev20251205", "libttnn": "0.65.0.dev20251205", "ttnn": "0.65.0.dev20251205",
         "torch-ttnn": "0.2.0"}  # fmt: skip
 """The ttnn and torch-ttnn that fit each other."""
+
+TORCH_LINKS = [
+    *(f"torch/include/{name}" for name in ("ATen", "c10", "caffe2", "torch")),
+    *(f"torch/share/cmake/{name}" for name in ("ATen", "Caffe2", "Torch")),
+]
 
 Solve = Callable[..., dict[str, str]]
 
@@ -45,6 +51,28 @@ def test_no_library_is_in_two_packages(everything: list[PackageFacts]) -> None:
 
 def test_no_file_is_in_two_packages(everything: list[PackageFacts]) -> None:
     assert [str(duplicate) for duplicate in duplicate_paths(everything)] == []
+
+
+def test_no_link_leads_to_a_folder(output: Path, everything: list[PackageFacts]) -> None:
+    """conda leaves such a link behind, as NAME.c~, when it removes the package, and Python takes what holds it for a
+    namespace package (``UnlinkPathAction.cleanup`` in conda/core/path_actions.py of github.com/conda/conda).
+
+    PyTorch's bindings link to the headers and CMake files of libtorch still.
+    """
+    folders = {
+        str(parent) for package in everything for path in package.paths for parent in PurePosixPath(path).parents
+    }
+    found = {}
+    for file in sorted(output.glob("*/*.conda")):
+        with archive.opened(file, [archive.FILES]) as parts:
+            links = [member for member in parts[archive.FILES].entries.values() if member.issym()]
+        targets = {link.name: posixpath.normpath(f"{posixpath.dirname(link.name)}/{link.linkname}") for link in links}
+        if to_folders := sorted(name for name, target in targets.items() if target in folders):
+            found[file.name] = to_folders
+    others = {name: links for name, links in found.items() if not name.startswith("pytorch-")}
+    assert others == {}
+    for links in found.values():
+        assert [name.partition("/site-packages/")[2] for name in links] == TORCH_LINKS
 
 
 @pytest.mark.debian

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from tt_conda.carve.dist_info import write_record
-from tt_conda.carve.plan import Member, Object, Plan, environment_sonames, make_plan
+from tt_conda.carve.plan import Edited, Member, Object, Plan, environment_sonames, make_plan
 from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
 from tt_conda.carve.sbom import write_sbom
@@ -64,9 +64,11 @@ def carve(
         chosen = _chooser(only)
         report = CarveReport(wheels=[wheel.path.name for wheel in opened], dropped=plan.dropped)
         installed: list[list[Path]] = []
+        edited: list[Edited] = []
         for wheel in opened:
             objects = {m.name for m in members if m.wheel is wheel}
             installed.append(_copy_files(wheel, objects, root, rules, chosen, prefix))
+            edited += _edit_files(wheel, root, rules)
         placed = _place_objects(plan, root, chosen, report)
         made = {path for files in installed for path in files if path.parent == root / "bin"}
         for wheel, files in zip(opened, installed, strict=True):
@@ -81,7 +83,7 @@ def carve(
                 "`tt-conda carve` without --only shows what there is.",
             )
         if sbom:
-            write_sbom(sbom, root, opened, placed, (str(path.relative_to(root)) for path in made), report)
+            write_sbom(sbom, root, opened, placed, edited, (str(path.relative_to(root)) for path in made), report)
         _reveal(root, prefix, existed)
     return report
 
@@ -183,16 +185,13 @@ def _may_be_object(name: str) -> bool:
 def _copy_files(
     wheel: Wheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
 ) -> list[Path]:
-    """Unpack everything that is no shared object, and leave links where data was taken away; returns the files."""
+    """Unpack everything that is no shared object; returns the files."""
     # RECORD is written anew; auditwheel's list of what it vendored no longer holds
     untrue = {f"{wheel.dist_info}/RECORD", f"{wheel.dist_info}/sboms/auditwheel.cdx.json"}
-    links: dict[str, str] = {}
 
     def place(name: str) -> str | None:
         if name in objects or name in untrue:
             return None
-        if (found := rules.data_path(name)) and not name.split("/")[0].endswith(".data"):
-            links[f"{wheel.site_packages}/{found[0]}"] = rules.data[found[0]]
         path = wheel.destination(name, rules)
         return path if chosen(path) else None
 
@@ -200,14 +199,24 @@ def _copy_files(
     for path in written:
         if path.parent == root / "bin":
             _finish_script(path, prefix)
-    for link, target in links.items():
-        if chosen(link):
-            _link(root / link, os.path.relpath(target, PurePosixPath(link).parent))
     for command, (module, function) in wheel.console_scripts().items():
         if chosen(f"bin/{command}"):
             _write_script(root / "bin" / command, prefix, module, function)
             written.append(root / "bin" / command)
     return written
+
+
+def _edit_files(wheel: Wheel, root: Path, rules: Rules) -> list[Edited]:
+    """Carry out the edits that concern this wheel, in the files that were chosen."""
+    found: dict[str, Edited] = {}
+    for edit in rules.edit:
+        path = wheel.destination(edit.file, rules)
+        if edit.file not in wheel.members or not edit.concerns(wheel.version) or not (root / path).is_file():
+            continue
+        edited = found.setdefault(path, Edited(wheel, edit.file, path, digests(root / path)[0]))
+        edit.apply(root / path, f"{wheel.path.name}: {edit.file}")
+        edited.edits.append(edit)
+    return list(found.values())
 
 
 def _finish_script(path: Path, prefix: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tt_conda.carve.report import DroppedLibrary
-from tt_conda.carve.rules import Rules
+from tt_conda.carve.rules import Edit, Rules
 from tt_conda.carve.wheel import Wheel
 from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.names import version_of
@@ -58,6 +58,18 @@ class Object:
     """Path in the prefix → target, both relative."""
     original_sha256: str = ""
     """Of the wheel's member, set when it is placed."""
+
+
+@dataclass
+class Edited:
+    """A file of a wheel that stands in the prefix edited by the rules (:class:`~tt_conda.carve.rules.Edit`)."""
+
+    wheel: Wheel
+    name: str
+    path: str
+    """In the prefix."""
+    original_sha256: str
+    edits: list[Edit] = field(default_factory=list)
 
 
 @dataclass

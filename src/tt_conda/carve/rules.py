@@ -1,4 +1,4 @@
-"""What is particular to a wheel: which libraries are its own, and where its data goes. Read from ``carve.toml``."""
+"""The particulars of a wheel: its own libraries, the place of its data, edits of its code. Read from ``carve.toml``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tt_conda.elf.names import same_library
 from tt_conda.errors import TtCondaError
@@ -18,6 +19,52 @@ else:
     import tomli as tomllib
 
 
+class Edit(BaseModel):
+    """A text in one of the wheel's files, and its replacement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str
+    """Member of the wheel."""
+    old: str
+    """Must be there exactly once."""
+    new: str
+    versions: str = ""
+    """Versions of the wheel that are edited, a version specifier (PEP 440); all where it is empty."""
+
+    @field_validator("versions")
+    @classmethod
+    def _is_specifier(cls, value: str) -> str:
+        try:
+            SpecifierSet(value)
+        except InvalidSpecifier as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    def concerns(self, version: str) -> bool:
+        """Whether a wheel of this version is edited."""
+        return SpecifierSet(self.versions).contains(version, prereleases=True)
+
+    def apply(self, path: Path, where: str) -> None:
+        """Edit the unpacked file.
+
+        Args:
+            path: the file, in UTF-8.
+            where: the wheel and its member, for messages.
+
+        Raises:
+            TtCondaError: :attr:`old` is not there exactly once.
+        """
+        text = path.read_bytes().decode(errors="surrogateescape")
+        if (count := text.count(self.old)) != 1:
+            raise TtCondaError(
+                f"{where}: has {self.old!r} {count} times, and an edit of the carving rules replaces it once",
+                "Look for what stands there in this version, and say both in the rules' `edit` tables, "
+                "each with its `versions`.",
+            )
+        path.write_bytes(text.replace(self.old, self.new).encode(errors="surrogateescape"))
+
+
 class Rules(BaseModel):
     """The rules for one or more wheels."""
 
@@ -26,7 +73,10 @@ class Rules(BaseModel):
     own: list[str] = []
     """Sonames of the libraries that these wheels are the source of; ``*`` stands for a version that changes."""
     data: dict[str, str] = {}
-    """Folder in the wheel → folder in the prefix. A link is left in its place, so Python code finds its files."""
+    """Folder in the wheel → folder in the prefix. No link is left in its place: conda does not remove links to folders
+    (``UnlinkPathAction.cleanup`` in conda/core/path_actions.py of github.com/conda/conda)."""
+    edit: list[Edit] = []
+    """Changes of the wheel's code, such as where it looks for its data."""
 
     def true_soname(self, name: str) -> str | None:
         """Return the soname of ``name``, a plain file name, if it is one of the wheel's own libraries."""
@@ -59,7 +109,10 @@ def load_rules(files: Iterable[Path]) -> Rules:
         except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise TtCondaError(
                 f"{file}: these carving rules cannot be read: {error}",
-                "See recipes/ttnn/carve.toml for an example: `own` is a list of sonames, `data` a table of folders.",
+                "See recipes/ttnn/carve.toml for an example: `own` is a list of sonames, `data` a table of folders, "
+                "`edit` tables with `file`, `old`, `new` and `versions`.",
             ) from error
-        merged = Rules(own=[*merged.own, *rules.own], data={**merged.data, **rules.data})
+        merged = Rules(
+            own=[*merged.own, *rules.own], data={**merged.data, **rules.data}, edit=[*merged.edit, *rules.edit]
+        )
     return merged

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_conda import __version__
-from tt_conda.carve.plan import Object
+from tt_conda.carve.plan import Edited, Object
 from tt_conda.carve.report import CarveReport
 from tt_conda.carve.wheel import Wheel
 from tt_conda.files import digests
@@ -24,7 +24,13 @@ FOLDER = "share/sbom"
 
 
 def write_sbom(
-    name: str, root: Path, wheels: Sequence[Wheel], objects: Sequence[Object], made: Iterable[str], report: CarveReport
+    name: str,
+    root: Path,
+    wheels: Sequence[Wheel],
+    objects: Sequence[Object],
+    edited: Sequence[Edited],
+    made: Iterable[str],
+    report: CarveReport,
 ) -> Path:
     """Write ``share/sbom/NAME.cdx.json``; the same carving gives the same document.
 
@@ -33,6 +39,7 @@ def write_sbom(
         root: the finished prefix.
         wheels: where it comes from.
         objects: the shared objects in it.
+        edited: the wheels' files that were edited.
         made: paths below ``root`` of files that no wheel has: scripts, records.
         report: what was dropped.
 
@@ -56,6 +63,7 @@ def write_sbom(
         "components": [
             *map(_wheel, wheels),
             *(_object(root, item) for item in sorted(objects, key=lambda item: item.path)),
+            *(_edited(root, item) for item in sorted(edited, key=lambda item: item.path)),
             *(_made(path) for path in sorted(made)),
         ],
         "dependencies": [{"ref": name, "dependsOn": sorted(wheel.path.name for wheel in wheels)}],
@@ -90,17 +98,22 @@ def _wheel(wheel: Wheel) -> dict[str, Any]:
 
 
 def _object(root: Path, item: Object) -> dict[str, Any]:
-    component = _file(root, item.path)
     links = [{"name": "tt-conda:link", "value": f"{link} → {target}"} for link, target in sorted(item.links.items())]
-    said = changes(item)
-    ancestor = {
-        "type": "file", "name": f"{item.member.wheel.path.name}: {item.member.name}",
-        "hashes": [{"alg": "SHA-256", "content": item.original_sha256}],
-    }  # fmt: skip
+    component = _changed(root, item.path, str(item.member), item.original_sha256, changes(item))
+    return {**component, **({"properties": links} if links else {})}
+
+
+def _edited(root: Path, item: Edited) -> dict[str, Any]:
+    said = [f"{edit.old.strip()} → {edit.new.strip()}" for edit in item.edits]
+    return _changed(root, item.path, f"{item.wheel.path.name}: {item.name}", item.original_sha256, said)
+
+
+def _changed(root: Path, path: str, member: str, sha256: str, said: Sequence[str]) -> dict[str, Any]:
+    ancestor = {"type": "file", "name": member, "hashes": [{"alg": "SHA-256", "content": sha256}]}
     pedigree: dict[str, Any] = {"ancestors": [ancestor]}
     if said:
         pedigree["patches"] = [{"type": "unofficial", "diff": {"text": {"content": "\n".join(said)}}}]
-    return {**component, "pedigree": pedigree, **({"properties": links} if links else {})}
+    return {**_file(root, path), "pedigree": pedigree}
 
 
 def _file(root: Path, path: str) -> dict[str, Any]:

@@ -6,4 +6,6 @@ from ttnn._ttnn import add, additions, compile_kernel, is_debug, open_device, se
 
 __all__ = ["add", "additions", "compile_kernel", "is_debug", "open_device", "set_root_dir", "version"]
 
-set_root_dir(str(pathlib.Path(__file__).parent))
+this_dir = pathlib.Path(__file__).resolve().parent
+root_dir = this_dir
+set_root_dir(str(root_dir))
