@@ -253,3 +253,20 @@ def test_auditing_loads_nothing(compile_library: Compile, tmp_path: Path) -> Non
     assert not mark.exists()
     subprocess.run([sys.executable, "-c", f"import ctypes; ctypes.CDLL({str(folder / 'libmark.so')!r})"], check=True)
     assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "way_out"),
+    [
+        ("http://host:8000/stack", "-c http://host:8000/stack -c conda-forge, then tt-conda audit env"),
+        ("https://host/stack/linux-64/a-1-0.conda", "curl -fO https://host/stack/linux-64/a-1-0.conda, then"),
+        ("file:///srv/channel", "tt-conda audit /srv/channel"),
+        ("s3://bucket/stack", "Copy it to this machine"),
+    ],
+)
+def test_a_url_is_named_as_it_was_given(url: str, way_out: str) -> None:
+    """A path has one slash where a URL has two."""
+    with pytest.raises(TtCondaError) as caught:
+        read_targets([Path(url)])
+    assert caught.value.what.startswith(f"{url}: ")
+    assert way_out in caught.value.way_out

@@ -49,7 +49,7 @@ def read_targets(
         raise TtCondaError("nothing was named that could be audited", "Name a wheel, a package, a folder, or --pid.")
     for target in targets:
         if not target.exists():
-            raise TtCondaError(f"{target}: there is no such file or folder", "Check the path.")
+            raise _absent(str(target))
     root = next((str(t.resolve()) for t in targets if t.is_dir() and disk.is_prefix(t)), ROOT)
     python = _python(targets)
     try:
@@ -63,6 +63,27 @@ def read_targets(
         scene.close()
         raise
     return scene
+
+
+def _absent(target: str) -> TtCondaError:
+    """The error for a target that does not exist; as a path, a URL has lost its slashes but one."""
+    url = re.match(r"([a-z][\w+.-]+):/+(.*)", target)
+    if url is None:
+        return TtCondaError(f"{target}: there is no such file or folder", "Check the path.")
+    scheme, rest = url[1], url[2]
+    given = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+    if scheme == "file":
+        way_out = f"Give the path: tt-conda audit /{rest}"
+    elif scheme not in ("http", "https"):
+        way_out = "Copy it to this machine, and name the file or folder."
+    elif rest.endswith((".conda", ".tar.bz2", ".whl")):
+        way_out = f"Fetch it first: curl -fO {given}, then tt-conda audit {rest.rpartition('/')[2]}"
+    else:
+        way_out = (
+            "Of a channel, audit an environment: "
+            f"tt-conda install SPEC --prefix env -c {given} -c conda-forge, then tt-conda audit env"
+        )
+    return TtCondaError(f"{given}: the audit reads files and folders of this machine, not URLs", way_out)
 
 
 def _read(
