@@ -221,6 +221,9 @@ def verify(
 def publish(
     destination: Annotated[str, typer.Argument(help="A folder, s3://BUCKET/CHANNEL, or KIND+https://SERVER/CHANNEL.")],
     packages: Annotated[list[str] | None, typer.Argument(help="Names of packages in output/; none means all.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave this package out. Repeatable.")
+    ] = None,
 ) -> None:
     """Publish packages of output/ so that no reader ever sees an index that names what is not there.
 
@@ -235,12 +238,14 @@ def publish(
       tt-conda publish s3://my-bucket/tenstorrent
 
       tt-conda publish prefix+https://prefix.dev/my-channel tt-metal libttnn
+
+      tt-conda publish /srv/channels/tenstorrent --without pytorch --without libtorch --without torch-cxx-stdlib
     """
     from tt_conda import settings
     from tt_conda.channel.publish import publish as run
     from tt_conda.report.publish import show
 
-    show(run(destination, settings.output_dir(), packages or []))
+    show(run(destination, settings.output_dir(), packages or [], without=without or []))
 
 
 class _BesideCommand(TyperCommand):

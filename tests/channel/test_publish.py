@@ -117,6 +117,14 @@ def test_only_some(output: Path, tmp_path: Path) -> None:
         publish(str(tmp_path / "channel"), output, ["nothing"])
 
 
+def test_all_but_some(output: Path, tmp_path: Path) -> None:
+    """As PyTorch, which goes to a channel of its own, whether or not it is built."""
+    result = publish(str(tmp_path / "channel"), output, without=["lib", "not-built"])
+    assert sorted(result.published) == ["data-1.0-0.conda", "tool-1.0-0.conda"]
+    with pytest.raises(TtCondaError, match="there are no packages but lib, tool, data in"):
+        publish(str(tmp_path / "other"), output, without=["lib", "tool", "data"])
+
+
 def test_what_is_published_stays(output: Path, tmp_path: Path, make: Make) -> None:
     target = tmp_path / "channel"
     publish(str(target), output)

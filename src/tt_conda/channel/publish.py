@@ -59,13 +59,14 @@ class _Package:
         return f"{self.record['subdir']}/{self.path.name}"
 
 
-def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Published:
+def publish(destination: str, channel: Path, names: Sequence[str] = (), *, without: Sequence[str] = ()) -> Published:
     """Publish packages of a channel folder.
 
     Args:
         destination: a folder, ``s3://BUCKET/CHANNEL``, or ``KIND+https://SERVER/CHANNEL`` with a kind of ``SECRETS``.
         channel: the folder; its packages are hashed first.
         names: of the packages; none means all.
+        without: names of packages that are left out, whether or not there are any.
 
     Raises:
         TtCondaError: no such package, another one is published under its name, or the destination refuses it.
@@ -73,7 +74,7 @@ def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Publi
     if not (channel / "noarch/repodata.json").is_file():
         raise TtCondaError(f"there are no packages in {channel}", "Build them first: tt-conda build")
     index.validate(channel)
-    packages = _chosen(channel, names)
+    packages = _chosen(channel, names, without)
     result = Published(destination)
     kind, plus, url = destination.partition("+")
     with stage(f"Publishing {len(packages)} packages", total=len(packages)) as bar:
@@ -88,15 +89,17 @@ def publish(destination: str, channel: Path, names: Sequence[str] = ()) -> Publi
     return result
 
 
-def _chosen(channel: Path, names: Sequence[str]) -> list[_Package]:
+def _chosen(channel: Path, names: Sequence[str], without: Sequence[str]) -> list[_Package]:
     """Packages that the index names, each after those of them that it depends on."""
     found = [_Package(path, record) for path, record in index.records(channel).items()]
     known = {package.record["name"] for package in found}
     if unknown := sorted(set(names) - known):
         raise TtCondaError(f"there is no package {', '.join(unknown)} in {channel}", "Build it first: tt-conda build")
-    wanted = [package for package in found if not names or package.record["name"] in names]
+    chosen = (set(names) or known) - set(without)
+    wanted = [package for package in found if package.record["name"] in chosen]
     if not wanted:
-        raise TtCondaError(f"there are no packages in {channel}", "Build them first: tt-conda build")
+        but = f" but {', '.join(without)}" if without else ""
+        raise TtCondaError(f"there are no packages{but} in {channel}", "Build them first: tt-conda build")
     needs = {name: {spec.split()[0] for p in found if p.record["name"] == name for spec in p.record["depends"]}
              for name in known}  # fmt: skip
     ordered: list[str] = []
