@@ -187,9 +187,8 @@ def how_to_get(versions: list[str]) -> str:
     pyenv = "; ".join(f"pyenv install {version}" for version in versions)
     return (
         f"Install one: uv python install {' '.join(versions)} (ready-made, from GitHub; `ci/run exec uv` has it), or"
-        f" {pyenv} (compiled here), or copy ~/.pyenv/versions/{versions[0]}.* from another machine. Then run the"
-        " command again.\nWith conda-forge, or a mirror of it in pixi's configuration, none is needed:"
-        " TT_CONDA_CHANNELS=conda-forge"
+        f" {pyenv} (compiled here), and run the command again.\nWith conda-forge, or a mirror of it in pixi's"
+        " configuration, none is needed: TT_CONDA_CHANNELS=conda-forge"
     )
 
 
