@@ -25,6 +25,7 @@ MAY_BE_SKIPPED = {
     r"no pytorch with (libcxx|libstdcxx) for Python 3\.1[02] is here; to build it: .*": "that takes an hour and more",
     r"no image \S+ is here, nor can it be fetched": "an image starts from one",
     r"no [\w-]+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program; other tests cover the rule",
+    r"this conda has no solver (classic|libmamba|rattler)": "it ran with the solvers that there are",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 

@@ -102,8 +102,8 @@ def check(words: list[str]) -> str:
         case ["rattler-build", "build", *options]:
             for option, value in zip(options[::2], options[1::2], strict=True):
                 assert option not in ("-r", "-m") or (PROJECT / value).exists(), value
-        case ["conda", "build", folder, "--variant-config-files", file]:
-            assert (PROJECT / folder / "recipe.yaml").is_file() and (PROJECT / file).is_file()
+        case ["conda", "build", folder, *_]:
+            assert (PROJECT / folder / "recipe.yaml").is_file()
         case ["conda", "env", "create", "--file", file, *_] | ["docker", "build", "--file", file, *_]:
             assert (PROJECT / file).is_file()
         case ["python", "-c", code]:
@@ -130,9 +130,10 @@ def _workspace(words: list[str]) -> tuple[Path, list[str]]:
     return workspace.file, words
 
 
-KNOWN = {"apt-get", "cd", "cmake", "conda", "docker", "export", "git", "jq", "pip", "pyenv", "pytest", "uv"}
+KNOWN = {"apt-get", "cd", "cmake", "conda", "conda-lock", "conda-pack", "docker", "echo", "export", "git", "jq",
+         "mkdir", "pip", "pyenv", "pytest", "tar", "uv", "moved/bin/conda-unpack"}  # fmt: skip
 """Programs of others that are named as they are, without anything of this project in their arguments."""
-NOT_HERE = {"conda": "conda install", "pixi": "pixi run", "rattler-build": "`rattler-build` program"}
+NOT_HERE = {"pixi": "pixi run", "rattler-build": "`rattler-build` program"}
 """Programs that cannot be had where this is developed → how docs/unverified.md names them."""
 
 

@@ -14,6 +14,10 @@ VARIABLES = {
     "smithy": "TT_CONDA_SMITHY",  # a Python that can import conda_smithy
     "pixi-build-rattler-build": "TT_CONDA_PIXI_BUILD_BACKEND",
     "quetz": "TT_CONDA_QUETZ",
+    "conda-build": "TT_CONDA_CONDA_BUILD",
+    "conda-lock": "TT_CONDA_CONDA_LOCK",
+    "conda-pack": "TT_CONDA_CONDA_PACK",
+    **{shell: f"TT_CONDA_{shell.upper()}" for shell in ("bash", "dash", "fish", "tcsh", "zsh")},
 }
 """Program → the variable that names one."""
 

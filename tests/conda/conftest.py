@@ -1,0 +1,75 @@
+"""Tests with a real conda and the tools around it, each where a variable names one or PATH has it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tools
+import torch_builds
+from real_conda import Conda, solvers
+from tt_conda import settings
+from tt_conda.channel import choice
+from tt_conda.channel.places import channel_url
+from tt_conda.seed.assemble import available_pythons
+
+PROJECT = Path(__file__).parents[2]
+SOLVERS = ("classic", "libmamba", "rattler")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.xdist_group("conda"))  # one package cache, and its lock
+
+
+@pytest.fixture(scope="session")
+def channels() -> list[str]:
+    output = PROJECT / "output"
+    if not any(output.glob("linux-64/*.conda")):
+        pytest.fail(f"there are no packages in {output}: run `ci/run build` first", pytrace=False)
+    return [channel_url(channel) for channel in (output, *choice.others())]
+
+
+@pytest.fixture(scope="session")
+def conda(channels: list[str]) -> Iterator[Conda]:
+    program = Path(tools.require("conda"))
+    with tempfile.TemporaryDirectory(prefix="tt-conda-conda-") as folder:  # on a disk: an environment has a GB
+        (Path(folder) / "condarc").touch()
+        found = Conda(program, Path(folder), channels)
+        if "libmamba" not in solvers(found):
+            found.settings["CONDA_SOLVER"] = "classic"  # libmamba is the default even where it is not installed
+        yield found
+
+
+@pytest.fixture(scope="session", params=SOLVERS)
+def solver(request: pytest.FixtureRequest, conda: Conda) -> str:
+    name: str = request.param
+    if name not in solvers(conda):
+        pytest.skip(f"this conda has no solver {name}")
+    return name
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """The newest Python that there is a ttnn for."""
+    return list(available_pythons())[-1] if choice.is_embedded() else "3.12"
+
+
+@pytest.fixture(scope="session")
+def pytorch(conda: Conda) -> None:
+    """A PyTorch for torch-ttnn is in the channels; else the test is left out."""
+    if choice.is_embedded() and "3.10" not in available_pythons():
+        pytest.skip("no CPython 3.10 on this machine")
+    extra = [channel_url(channel) for channel in settings.extra_channels()]
+    torch_builds.require("libstdcxx", "3.10", [*conda.channels, *extra])
+
+
+@pytest.fixture(scope="session")
+def ttnn(conda: Conda, python: str) -> Path:
+    """An environment with ttnn, which no test changes."""
+    return conda.create(conda.folder / "envs/ttnn", "ttnn=0.81.1", f"python={python}")

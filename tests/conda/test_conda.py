@@ -1,0 +1,176 @@
+"""The suite's packages in the hands of real conda: every command that a person has for an environment."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import tools
+from real_conda import Conda
+from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
+from tt_conda.channel.places import local_path
+from tt_conda.channel.serve import serving
+
+TORCH_TTNN = ["torch", "torch_ttnn", "torch_ttnn.cpp_extension"]
+EXTENSION = [
+    "'ttnn_device_extension' in str(torch_ttnn.cpp_extension.ttnn_module)",
+    "'torch.ttnn' in sys.modules",
+    "'ttnn' in torch._dynamo.list_backends(exclude_tags=None)",
+]
+"""True once the extension is loaded and registered."""
+
+
+def run(conda: Conda, prefix: Path, *words: str) -> str:
+    return conda("run", "-p", prefix, *words).stdout
+
+
+def packages(prefix: Path) -> set[str]:
+    return {path.stem for path in prefix.glob("conda-meta/*.json")}
+
+
+def assert_ttnn(conda: Conda, prefix: Path, version: str = "0.81.1") -> None:
+    """ttnn is imported from the environment, and each library is mapped once, from its lib/."""
+    code = "import importlib.metadata, os, ttnn; print(ttnn.__file__); print(os.environ['TT_METAL_RUNTIME_ROOT'])"
+    file, root = run(conda, prefix, "python", "-c", code).splitlines()[-2:]
+    assert Path(file).is_relative_to(prefix) and root == f"{prefix}/share/tt-metalium"
+    assert any(name.startswith(f"ttnn-{version}-") for name in packages(prefix))
+    assert_once(conda, prefix, ["ttnn"])
+
+
+def assert_once(conda: Conda, prefix: Path, modules: Sequence[str], checks: Sequence[str] = ()) -> None:
+    said = conda.call(*probe_command(prefix / "bin/python", modules, checks)).stdout
+    assert problems(mapped_objects(parse_probe(said), prefix), prefix) == []
+
+
+def assert_gone(prefix: Path, module: str) -> None:
+    """Nothing of the package is left, nor what Python would take for a namespace package."""
+    assert not list(prefix.glob(f"lib/python*/site-packages/{module}"))
+    assert not list(prefix.rglob("*.c~"))
+    done = subprocess.run([prefix / "bin/python", "-c", f"import {module}"], capture_output=True, text=True)
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_create_and_remove(conda: Conda, solver: str, python: str, tmp_path: Path) -> None:
+    prefix = conda.create(tmp_path / "env", "ttnn=0.81.1", f"python={python}", solver=solver)
+    assert_ttnn(conda, prefix)
+    conda("remove", "-y", "-p", prefix, "--solver", solver, "ttnn")
+    assert_gone(prefix, "ttnn")
+    conda("remove", "-y", "-p", prefix, "--solver", solver, "libttnn", "tt-metal", "tt-metal-kernels")
+    assert not (prefix / "share/tt-metalium").exists()
+    assert not list(prefix.glob("etc/conda/*activate.d/tt-metal*"))
+
+
+@pytest.mark.usefixtures("pytorch")
+def test_install_torch_ttnn_into_an_environment(conda: Conda, solver: str, tmp_path: Path) -> None:
+    prefix = conda.create(tmp_path / "env", "python=3.10", solver=solver)
+    conda("install", "-y", "-p", prefix, "--solver", solver, *conda.from_channels, "torch-ttnn")
+    assert_once(conda, prefix, TORCH_TTNN, EXTENSION)
+    conda("remove", "-y", "-p", prefix, "--solver", solver, "torch-ttnn", "ttnn")
+    for module in ("ttnn", "torch_ttnn"):
+        assert_gone(prefix, module)
+
+
+def test_update(conda: Conda, solver: str, tmp_path: Path) -> None:
+    prefix = conda.create(tmp_path / "env", "ttnn=0.65.0.dev20251205", "python=3.10", solver=solver)
+    assert_ttnn(conda, prefix, "0.65.0.dev20251205")
+    conda("install", "-y", "-p", prefix, "--solver", solver, *conda.from_channels, "ttnn=0.81.1")
+    assert_ttnn(conda, prefix)
+    before = packages(prefix)
+    conda("update", "-y", "-p", prefix, "--solver", solver, *conda.from_channels, "ttnn")
+    assert packages(prefix) == before
+    assert not list(prefix.rglob("*.c~"))
+
+
+def test_over_http(conda: Conda, python: str, tmp_path: Path) -> None:
+    folders = [folder for url in conda.channels if (folder := local_path(url))]
+    with serving(folders) as url:
+        served = [f"{url}/{folder.name}" for folder in folders]
+        remote = [channel for channel in conda.channels if local_path(channel) is None]
+        cold = Conda(conda.program, tmp_path, [*served, *remote], conda.settings)
+        (tmp_path / "condarc").touch()
+        prefix = cold.create(tmp_path / "env", "ttnn=0.81.1", f"python={python}")
+        assert_ttnn(cold, prefix)
+
+
+def test_clone(conda: Conda, ttnn: Path, tmp_path: Path) -> None:
+    conda("create", "-y", "-p", tmp_path / "clone", "--clone", ttnn, "--offline")
+    assert packages(tmp_path / "clone") == packages(ttnn)
+    assert_ttnn(conda, tmp_path / "clone")
+
+
+def test_explicit_list(conda: Conda, ttnn: Path, tmp_path: Path) -> None:
+    said = conda("list", "-p", ttnn, "--explicit", "--sha256").stdout
+    (tmp_path / "ttnn.txt").write_text(said)
+    conda("create", "-y", "-p", tmp_path / "env", "--file", tmp_path / "ttnn.txt")
+    assert packages(tmp_path / "env") == packages(ttnn)
+    assert_ttnn(conda, tmp_path / "env")
+
+
+def test_export(conda: Conda, ttnn: Path, tmp_path: Path) -> None:
+    (tmp_path / "environment.yml").write_text(conda("env", "export", "-p", ttnn).stdout)
+    conda("env", "create", "-y", "-p", tmp_path / "env", "-f", tmp_path / "environment.yml")
+    assert packages(tmp_path / "env") == packages(ttnn)
+    assert_ttnn(conda, tmp_path / "env")
+
+
+def test_conda_pack(conda: Conda, ttnn: Path, tmp_path: Path) -> None:
+    """Moved to a folder with a longer name, where conda-unpack writes its prefix; the original is not there then."""
+    conda.call(conda.tool("conda-pack"), "-q", "-p", ttnn, "-o", tmp_path / "env.tar")
+    moved = tmp_path / ("moved" * 8)
+    moved.mkdir()
+    conda.call("tar", "-xf", tmp_path / "env.tar", "-C", moved)
+    conda.call(moved / "bin/python", moved / "bin/conda-unpack")
+    assert not [path for path in moved.glob("bin/*") if path.is_file() and bytes(ttnn) in path.read_bytes()]
+    said = conda.call(
+        "bash", "-c", f". {moved}/bin/activate; python -c 'import ttnn; print(ttnn.__file__)'; tt-run --help"
+    )
+    assert str(moved) in said.stdout and "Usage: tt-run" in said.stdout
+
+
+SHELLS = {
+    "bash": 'eval "$(conda shell.bash hook)"',
+    "zsh": 'eval "$(conda shell.zsh hook)"',
+    "dash": 'eval "$(conda shell.posix hook)"',
+    "fish": "conda shell.fish hook | source",
+    "tcsh": "source {root}/etc/profile.d/conda.csh",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_activation(conda: Conda, ttnn: Path, shell: str, tmp_path: Path) -> None:
+    """Stacked, nested, with the package removed from the active environment, with a value of the person's own."""
+    program = tools.require(shell)
+    root = json.loads(conda("info", "--json").stdout)["root_prefix"]
+    for name in ("b", "removed"):
+        conda("create", "-y", "-p", tmp_path / name, "--clone", ttnn, "--offline")
+    say = 'echo "value $TT_METAL_RUNTIME_ROOT"'
+    mine = {"fish": "set -gx TT_METAL_RUNTIME_ROOT /mine", "tcsh": "setenv TT_METAL_RUNTIME_ROOT /mine"}
+    a, b, removed = str(ttnn), str(tmp_path / "b"), str(tmp_path / "removed")
+    roots = {prefix: f"{prefix}/share/tt-metalium" for prefix in (a, b, removed)}
+    steps = [
+        (f"conda activate {a}", roots[a]),
+        (f"conda activate --stack {b}", roots[b]),
+        ("conda deactivate", roots[a]),
+        (f"conda activate {b}", roots[b]),
+        ("conda deactivate", roots[a]),
+        (f"conda activate {removed}", roots[removed]),
+        ("conda remove -y -q --offline tt-metal-kernels", None),
+        (f"conda activate {b}", roots[b]),
+        ("conda deactivate", None),
+        ("conda deactivate", roots[a]),
+        (mine.get(shell, "export TT_METAL_RUNTIME_ROOT=/mine"), "/mine"),
+        (f"conda activate --stack {b}", "/mine"),
+        ("conda deactivate", "/mine"),
+        ("conda deactivate", "/mine"),
+    ]
+    lines = [SHELLS[shell].format(root=root)]
+    for step, value in steps:
+        lines += [step, say] if value else [step]
+    (tmp_path / "script").write_text("\n".join(lines) + "\n")
+    done = conda.call(program, tmp_path / "script", HOME=str(tmp_path))
+    assert re.findall(r"^value (.*)$", done.stdout, re.M) == [value for _, value in steps if value], done.stderr
