@@ -239,7 +239,7 @@ def publish(
 
       tt-conda publish prefix+https://prefix.dev/my-channel tt-metal libttnn
 
-      tt-conda publish /srv/channels/tenstorrent --without pytorch --without libtorch --without torch-cxx-stdlib
+      tt-conda publish /srv/channels/tenstorrent --without pytorch --without libtorch
     """
     from tt_conda import settings
     from tt_conda.channel.publish import publish as run
