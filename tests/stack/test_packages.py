@@ -26,6 +26,8 @@ TORCH_LINKS = [
     *(f"torch/share/cmake/{name}" for name in ("ATen", "Caffe2", "Torch")),
 ]
 
+PROJECT = Path(__file__).parents[2]
+
 Solve = Callable[..., dict[str, str]]
 
 
@@ -186,3 +188,15 @@ def test_torch_ttnn_asks_for_pytorch(suite: list[PackageFacts], channels: list[s
         assert "torch-ttnn" in error.what and "--channel" in error.way_out
     else:
         assert {"pytorch", "ttnn"} <= {record.name.normalized for record in records}
+
+
+def test_the_channel_without_pytorch_has_all_else_that_its_packages_need(suite: list[PackageFacts]) -> None:
+    """As publish.yml makes it: what it leaves out is PyTorch, which conda-forge has, and nothing that only we have."""
+    workflow = (PROJECT / ".github/workflows/publish.yml").read_text()
+    command = re.search(r"tt-conda publish \S+((?: --without \S+)+)", workflow)
+    assert command
+    without = set(command[1].split()) - {"--without"}
+    needed = {spec.split()[0] for package in suite for spec in package.depends}
+    only_ours = {package.name for package in suite} | {"torch-cxx-stdlib"}
+    assert {"torch-cxx-stdlib", "tt-metal", "pytorch"} <= needed
+    assert "pytorch" in without and not without & needed & only_ours
