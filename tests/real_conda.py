@@ -7,7 +7,6 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ class Conda:
     """URLs of the suite's channel and of those that stand for conda-forge."""
     settings: dict[str, str] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def environ(self) -> dict[str, str]:
         keep = {
             name: value for name, value in os.environ.items()
