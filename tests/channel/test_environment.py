@@ -8,17 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tt_conda.channel import environment, index
 from tt_conda.channel import prefix as prefixes
+from tt_conda.channel.serve import serving
 from tt_conda.errors import TtCondaError
 
 Make = Callable[..., Path]
@@ -132,17 +130,9 @@ def test_two_packages_with_one_path_are_refused_before_anything_is_installed(
 def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A channel's folder, and its address on a server."""
     folder = tmp_path / "served"
-    folder.mkdir()
-    handler = partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
+    index.publish([], folder)
+    with serving([folder]) as url:
+        yield folder, url
 
 
 def test_two_packages_with_one_path_of_somebody_else_s_channel_are_a_warning(

@@ -20,7 +20,7 @@ from tt_conda.seed.assemble import available_pythons
 
 PROJECT = Path(__file__).parents[2]
 VERSION = "0.65.0.dev20251205"
-RECIPES = ("sfpi", "tt-metal", "ttnn", "torch-ttnn", "pytorch-libcxx")
+RECIPES = ("sfpi", "tt-metal", "ttnn", "torch-cxx-stdlib", "torch-ttnn", "pytorch-libcxx")
 
 Make = Callable[..., Built]
 Environment = Callable[..., Path]
