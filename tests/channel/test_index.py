@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_index_forms import check_forms
 
+from channel_forms import check_forms
 from tt_conda.channel import index
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_elf_read import agree, dynamic_mutations, mutations, strip_section_headers
 
+from elf_files import agree, dynamic_mutations, mutations, strip_section_headers
 from published import dynamic, tags
 from toolchain import program
 from tt_conda.elf import ElfError, read
