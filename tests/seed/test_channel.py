@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -71,6 +72,17 @@ def test_every_package_has_licence_and_about(unpacked: dict[Path, str]) -> None:
         if entry.deb or entry.wheel or entry.cpython:
             texts = list((folder / "info/licenses").glob("*")) if (folder / "info/licenses").is_dir() else []
             assert texts or not _has_licence(folder), name
+
+
+def test_every_file_of_record_is_there(unpacked: dict[Path, str]) -> None:
+    """Hidden ones too: pip check, an uninstall and an SBOM read RECORD."""
+    hidden = 0
+    for folder in unpacked:
+        for record in folder.glob("**/site-packages/*.dist-info/RECORD"):
+            names = [row[0] for row in csv.reader(record.read_text().splitlines())]
+            assert [name for name in names if not (record.parents[1] / name).exists()] == [], record
+            hidden += any(part.startswith(".") for name in names for part in name.split("/"))
+    assert hidden, "no package has a hidden file any more: nothing is tested here"
 
 
 def _has_licence(folder: Path) -> bool:

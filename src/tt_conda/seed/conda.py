@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rattler.package_streaming import extract
-from rattler_build import assemble_package
+from rattler_build import FileEntry, assemble_package
 
 _TIMESTAMP = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
@@ -101,13 +101,19 @@ def _usual_modes(root: Path) -> None:
                 path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
+def _entries(root: Path) -> list[FileEntry]:
+    """Files and links below ``root``; given a folder, ``assemble_package`` would leave the hidden ones out."""
+    paths = (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
+    return [FileEntry.from_paths(path, path.relative_to(root)) for path in sorted(paths)]
+
+
 def write(metadata: Metadata, files: Path, licenses: Path, work: Path) -> tuple[Path, dict[str, Any]]:
     """Write the package into ``work``; returns it and its record for repodata.json."""
     files.mkdir(parents=True, exist_ok=True)
     _usual_modes(files)
     built = assemble_package(
         metadata.name, metadata.version, metadata.subdir, metadata.build, work,
-        files_dir=files, homepage=metadata.homepage or None, license=metadata.license,
+        files=_entries(files), homepage=metadata.homepage or None, license=metadata.license,
         summary=metadata.summary or None, depends=metadata.depends, constrains=metadata.constrains,
         noarch=metadata.noarch, license_files=[p for p in sorted(licenses.rglob("*")) if p.is_file()],
         compression_level=2, compression_threads=1, timestamp=_TIMESTAMP, detect_prefix=False,
