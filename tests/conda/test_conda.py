@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import metalium
 import tools
 from real_conda import Conda
 from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
-from tt_conda.channel.places import local_path
+from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.serve import serving
 
 TORCH_TTNN = ["torch", "torch_ttnn", "torch_ttnn.cpp_extension"]
@@ -90,6 +91,14 @@ def test_update(conda: Conda, solver: str, tmp_path: Path) -> None:
     conda("update", "-y", "-p", prefix, "--solver", solver, *conda.from_channels, "ttnn")
     assert_ttnn(conda, prefix)
     assert not list(prefix.rglob("*.c~"))
+
+
+def test_not_beside_conda_forge_s_package_of_the_same_files(conda: Conda, solver: str, tmp_path: Path) -> None:
+    beside = ["-c", channel_url(metalium.make_channel(tmp_path))]
+    words = ["create", "--dry-run", "-p", tmp_path / "env", "--solver", solver, *conda.from_channels, *beside]
+    for name in ("ttnn", "tt-metalium"):
+        conda(*words, name)
+    assert "UnsatisfiableError" in conda(*words, "ttnn", "tt-metalium", check=False).stderr
 
 
 def test_over_http(conda: Conda, python: str, tmp_path: Path) -> None:

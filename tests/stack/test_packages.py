@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import metalium
 from tt_conda.audit.inventory import PackageFacts, duplicate_libraries, duplicate_paths
 from tt_conda.channel import archive, index
 from tt_conda.channel.environment import solve
@@ -168,6 +169,17 @@ def test_two_versions_do_not_mix(solve: Solve) -> None:
     with pytest.raises(TtCondaError) as error:
         solve("ttnn ==0.81.1", "tt-metal ==0.65.0.dev20251205")
     assert "ttnn ==0.81.1" in error.value.what and "tt-metal ==0.65.0.dev20251205" in error.value.what
+
+
+@pytest.mark.parametrize("name", ["tt-metal-kernels", "tt-metal", "libttnn", "ttnn"])
+def test_none_goes_with_conda_forge_s_package_of_the_same_files(
+    name: str, channels: list[str | Path], tmp_path: Path
+) -> None:
+    beside = [*channels, metalium.make_channel(tmp_path)]
+    with pytest.raises(TtCondaError) as error:
+        solve([name, "tt-metalium"], beside)
+    assert "tt-metalium" in error.value.what and "tt-metal-kernels" in error.value.what
+    assert "tt-metalium" not in {record.name.normalized for record in solve([name], beside)}
 
 
 def test_each_version_brings_its_own_libraries(solve: Solve) -> None:
