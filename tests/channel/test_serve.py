@@ -12,12 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tt_conda.channel import environment, index
+from tt_conda.channel import environment, index, serve
 from tt_conda.channel.serve import URL_VARIABLE, serving
 from tt_conda.errors import TtCondaError
 
@@ -181,6 +183,24 @@ def test_many_at_once_while_files_are_replaced(url: str, channel: Path, make: Ma
     for reader in readers:
         reader.join()
     assert not wrong
+
+
+def test_nothing_is_said_of_requests_that_wait(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on, send = threading.Event(), serve._send
+
+    def wait(*words: Any) -> Any:
+        go_on.wait()
+        return send(*words)
+
+    monkeypatch.setattr(serve, "_send", wait)
+    with ThreadPoolExecutor(serve._THREADS + 4) as readers:
+        answers = [readers.submit(ask, url, f"/{PACKAGE}") for _ in range(serve._THREADS + 4)]
+        time.sleep(0.5)  # until all threads have one
+        go_on.set()
+    assert [answer.result()[0] for answer in answers] == [200] * len(answers)
+    assert not caplog.records
 
 
 def test_what_cannot_be_served(channel: Path, tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from rattler import LockFile
 
 from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
 from tt_conda.channel import environment, index, lockfile
+from tt_conda.channel.places import local_path
+from tt_conda.channel.serve import channel_urls, serving
 from tt_conda.errors import TtCondaError
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -179,6 +182,23 @@ def test_a_frozen_lock_round_trip(
         environment.install([], tmp_path / "env2", [copy, *channels[1:]], frozen=lock)
     assert "expected sha256" in error.value.what
     assert not (tmp_path / "env2/lib").exists()
+
+
+def test_a_lock_of_served_channels_is_for_readers_that_want_urls(
+    specs: list[str], channels: Sequence[str | Path], tmp_path: Path
+) -> None:
+    """As docs/installing.md says: served, and locked outside of the checkout."""
+    folders = [folder for channel in channels if (folder := local_path(str(channel)))]
+    remote = [str(channel) for channel in channels if not local_path(str(channel))]
+    with serving(folders) as url:
+        given = [word for channel in [*channel_urls(url, folders), *remote] for word in ("--channel", channel)]
+        command = [sys.executable, "-m", "tt_conda.cli", "lock", *specs, "-o", "ttnn.lock", *given]
+        subprocess.run(command, env={**os.environ, "TT_CONDA_PROJECT": "."}, cwd=tmp_path, check=True)
+    lock = LockFile.from_path(tmp_path / "ttnn.lock")
+    found = lock.default_environment()
+    assert found
+    records = found.conda_repodata_records_for_platform(lock.platforms()[0])
+    assert records and all(str(record.url).startswith("http") for record in records)
 
 
 def test_two_places_and_one_of_them_deleted(

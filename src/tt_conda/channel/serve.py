@@ -5,6 +5,7 @@ Werkzeug answers (ranges and conditions of RFC 9110, and no path that leaves the
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -40,6 +41,7 @@ URL_VARIABLE = "TT_CONDA_SERVED"
 _TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".zst": "application/zstd"}
 """Content types by file name ending; packages and the rest are bytes. Never a Content-Encoding: clients unpack."""
 _THREADS = 8
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # no warning for each request that waits for a thread
 
 
 def run_command(url: str, command: Sequence[str]) -> int:
