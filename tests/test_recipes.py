@@ -22,7 +22,7 @@ from rattler_build import RenderedVariant, Stage0Recipe, VariantConfig
 import tt_conda
 from published import PINS, PROJECT, carved, published
 from tt_conda.channel import index
-from tt_conda.channel.variants import Output, narrow, render
+from tt_conda.channel.variants import Output, closure, narrow, render
 from tt_conda.inputs.lock import load
 
 if sys.version_info >= (3, 11):
@@ -118,6 +118,12 @@ def test_packages_of_one_stack_ask_for_each_other_s_version(outputs: list[Output
 
 
 STANDARD_LIBRARY = "torch-cxx-stdlib"
+
+
+def test_torch_ttnn_requires_one_tt_metal(everything: list[Output]) -> None:
+    """`tt-conda build torch-ttnn` builds no other."""
+    versions = {o.version for o in closure(everything, ["torch-ttnn"]) if o.name in ("ttnn", "libttnn", "tt-metal")}
+    assert versions == {V065}
 
 
 def test_what_has_c_plus_plus_in_its_interface_says_which_standard_library(everything: list[Output]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tt_conda.channel.variants import Output, in_order, narrow, render
+from tt_conda.channel.variants import Output, closure, in_order, narrow, render
 from tt_conda.errors import TtCondaError
 
 VARIANTS = """
@@ -104,6 +104,29 @@ def test_what_is_required_comes_first_whatever_its_section(tmp_path: Path, varia
     ]
     ordered = [(o.name, o.version) for o in in_order(outputs(variants, *files))]
     assert ordered == [("d", "1.0"), ("d", "2.0"), ("d", "2.1"), ("c", "1.0"), ("b", "1.0"), ("a", "1.0")]
+
+
+def test_only_the_variant_that_is_required(tmp_path: Path, variants: Path) -> None:
+    """Through another package too; a package without a variant key requires every variant."""
+    build = {"string": "${{ lib | replace('.', '') }}"}
+    ext = {"build": {**build, "skip": "ext == 'none'"}, "requirements": {"run": ["mid ==${{ lib }}"]}}
+    (tmp_path / "ext.yaml").write_text(
+        json.dumps({
+            "recipe": {"name": "ext", "version": "1.0"},
+            "outputs": [{"package": {"name": "ext", "version": "1.0"}, **ext}],
+        })
+    )  # fmt: skip
+    files = [
+        tmp_path / "ext.yaml",
+        recipe(tmp_path, "mid", "${{ lib }}", build=build, requirements={"host": ["base ==${{ lib }}", "tool"]}),
+        recipe(tmp_path, "base", "${{ lib }}", build=build),
+        recipe(tmp_path, "tool", build={"string": "0"}),
+        recipe(tmp_path, "all", build={"string": "0"}, requirements={"run": ["base"]}),
+    ]
+    found = outputs(variants, *files)
+    assert [o.stem for o in closure(found, ["ext"])] == ["ext-1.0-10", "mid-1.0-10", "base-1.0-10", "tool-1.0-0"]
+    assert {o.stem for o in closure(found, ["all"])} == {"all-1.0-0", "base-1.0-10", "base-2.0-20", "base-2.1-21"}
+    assert closure(found, []) == [] and closure(found, {o.name for o in found}) == found
 
 
 def test_a_circle_names_its_members(tmp_path: Path, variants: Path) -> None:

@@ -27,7 +27,7 @@ from tt_conda.channel.kept import Kept, KeptPackage
 from tt_conda.channel.lacking import lacking
 from tt_conda.channel.normal import FORMAT, NOT_KEPT
 from tt_conda.channel.places import channel_url, local_path
-from tt_conda.channel.variants import Output, in_order, narrow, render
+from tt_conda.channel.variants import Output, closure, in_order, narrow, render
 from tt_conda.errors import TtCondaError
 from tt_conda.files import naming_full_disk, write_atomically
 from tt_conda.progress import Stage, console, stage
@@ -397,7 +397,7 @@ def build(
     known = sorted({output.name for output in outputs})
     if unknown := sorted(set(packages) - set(known)):
         raise TtCondaError(f"no recipe gives {', '.join(unknown)} for these axes", f"There are: {', '.join(known)}.")
-    chosen = _closure(outputs, packages or known)
+    chosen = closure(outputs, packages or known)
     possible = [o for o in chosen if pythons is None or o.axes.get("python", "") in ("", *pythons)]
     if without := sorted(set(packages) - {output.name for output in possible}):
         absent = sorted({o.axes["python"] for o in chosen if o.name in without})
@@ -413,7 +413,7 @@ def build(
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.alone():
             long = [output for output in outputs if output.on_request]
-            asked = {output.name for output in _closure(long, set(packages) & {output.name for output in long})}
+            asked = {output.name for output in closure(long, packages)}
             result = builder.run(possible, asked)
             if not packages and not axes:  # only now: until their successors are there, the old ones are of use
                 builder.prune([*outputs, *render(recipes, *_others(variants, instead))])
@@ -424,14 +424,6 @@ def _others(variants: Path, instead: Mapping[str, Sequence[str]] | None) -> Iter
     """The axes of the origins that are built only where they are named."""
     for file in sorted(variants.parent.glob("variants.*.yaml")):
         yield narrow(variants, {"origin": [file.name.split(".")[1]]}, instead)
-
-
-def _closure(outputs: Sequence[Output], names: Collection[str]) -> list[Output]:
-    wanted, found = set(names), set[str]()
-    while wanted - found:
-        found |= wanted
-        wanted |= {need for output in outputs if output.name in found for need in output.requirements}
-    return [output for output in outputs if output.name in found]
 
 
 def _digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:

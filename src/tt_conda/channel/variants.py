@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,18 @@ def render(recipes: Iterable[Path], *configs: VariantConfig) -> list[Output]:
             output = Output(recipe, variant, frozenset(config.keys()))
             found.setdefault(output.stem, output)
     return list(found.values())
+
+
+def closure(outputs: Sequence[Output], names: Collection[str]) -> list[Output]:
+    """The outputs with these package names and all outputs that they require, in the order of ``outputs``."""
+    todo = [output for output in outputs if output.name in names]
+    found = set[str]()
+    while todo:
+        output = todo.pop()
+        if output.stem not in found:
+            found.add(output.stem)
+            todo += filter(output.requires, outputs)
+    return [output for output in outputs if output.stem in found]
 
 
 def in_order(outputs: Sequence[Output]) -> list[Output]:
