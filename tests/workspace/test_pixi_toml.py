@@ -25,7 +25,7 @@ from rattler_build import VariantConfig
 
 from script import loaded
 from tt_conda import settings
-from tt_conda.channel import environment, index
+from tt_conda.channel import environment
 from tt_conda.channel.variants import Output, render
 from tt_conda.workspace import manifest as manifests
 
@@ -196,13 +196,6 @@ def _run(output: Output) -> list[str]:
 
 
 # --- dependencies ---
-
-
-@pytest.fixture(scope="module")
-def offered(others: list[str | Path]) -> set[str] | None:
-    """Names of the packages that the channels have; None where they are not on this machine."""
-    names = index.names_in(others)
-    return None if names is None else set(names)
 
 
 @pytest.mark.parametrize("name", ["default", "build", "test"])

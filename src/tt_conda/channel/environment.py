@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import rattler
-from rattler import MatchSpec, Override, RepoDataRecord, VirtualPackage, VirtualPackageOverrides
+from rattler import Gateway, MatchSpec, Override, RepoDataRecord, VirtualPackage, VirtualPackageOverrides
 from rattler.exceptions import (
     FetchRepoDataError,
     GatewayError,
@@ -23,7 +23,9 @@ from tt_conda.channel.shell import run, shell
 from tt_conda.errors import TtCondaError
 from tt_conda.settings import cache_dir
 
-__all__ = ["install", "run", "shell", "solve"]
+__all__ = ["install", "offered", "run", "shell", "solve", "solve_present"]
+
+_UNREADABLE = (GatewayError, FetchRepoDataError, OSError)
 
 
 def solve(
@@ -42,10 +44,9 @@ def solve(
     urls = list(dict.fromkeys(map(channel_url, channels)))  # output/ may be given, too
     _parsed([*specs, *constraints])
     overrides = VirtualPackageOverrides(libc=Override.string(glibc) if glibc else None)
-    gateway = network.gateway(cache_dir() / "repodata", [url for url in urls if url.startswith("file:")])
     try:
         solution = asyncio.run(rattler.solve(
-            urls, list(specs), gateway=gateway, virtual_packages=VirtualPackage.detect(overrides),
+            urls, list(specs), gateway=_gateway(urls), virtual_packages=VirtualPackage.detect(overrides),
             locked_packages=_still_there(locked or ()), constraints=list(constraints) or None,
         ))  # fmt: skip
         order = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(solution))]
@@ -56,23 +57,40 @@ def solve(
             f"Searched: {', '.join(urls)}. Loosen a version, build what is missing (`tt-conda build`), or add a"
             " --channel.",
         ) from error
-    except (GatewayError, FetchRepoDataError, OSError) as error:
-        raise TtCondaError(
-            f"A channel cannot be read ({', '.join(urls)}):\n{error}", "Check its name and the network."
-        ) from error
+    except _UNREADABLE as error:
+        raise _unreadable(urls, error) from error
+
+
+def offered(names: Collection[str], channels: Sequence[str | Path]) -> dict[str, list[RepoDataRecord]]:
+    """The packages called ``names`` that a solver sees: of each name those in the first channel that has it.
+
+    Raises TtCondaError where a channel cannot be read.
+    """
+    urls = list(dict.fromkeys(map(channel_url, channels)))
+    found: dict[str, list[RepoDataRecord]] = {}
+    try:
+        answers = asyncio.run(_gateway(urls).query(urls, index.SUBDIRS, sorted(names), recursive=False))
+    except _UNREADABLE as error:
+        raise _unreadable(urls, error) from error
+    for records in answers:
+        here: dict[str, list[RepoDataRecord]] = {}
+        for record in records:
+            here.setdefault(record.name.normalized, []).append(record)
+        found = {**here, **found}
+    return found
 
 
 def solve_present(
     specs: Sequence[str], channels: Sequence[str | Path]
 ) -> tuple[list[RepoDataRecord], list[str]]:  # fmt: skip
-    """The packages that satisfy those of ``specs`` that channels on this machine have, and the names of the others.
+    """The packages that satisfy those of ``specs`` that the channels have, and the names of the others.
 
     Raises TtCondaError where what is there does not fit together, too.
     """
-    wanted = [spec for spec in specs if not spec.startswith("__")]
-    present = index.names_in(channels)
-    absent = [name for name in _parsed(wanted) if present is not None and name not in present]
-    rest = [spec for name, spec in _parsed(wanted).items() if name not in absent]
+    wanted = _parsed([spec for spec in specs if not spec.startswith("__")])
+    present = offered(wanted, channels)
+    absent = [name for name in wanted if name not in present]
+    rest = [spec for name, spec in wanted.items() if name in present]
     return solve(rest, channels) if rest else [], absent
 
 
@@ -102,6 +120,16 @@ def install(
         records = solve(wanted, channels, locked=present)
         prefixes.transact(records, prefix, wanted, distrust=False)
     return records
+
+
+def _gateway(urls: Sequence[str]) -> Gateway:
+    return network.gateway(cache_dir() / "repodata", [url for url in urls if url.startswith("file:")])
+
+
+def _unreadable(urls: Sequence[str], error: Exception) -> TtCondaError:
+    return TtCondaError(
+        f"A channel cannot be read ({', '.join(urls)}):\n{error}", "Check its name and the network."
+    )  # fmt: skip
 
 
 def _parsed(specs: Sequence[str]) -> dict[str, str]:

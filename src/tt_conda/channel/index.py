@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rattler import Version
 from rattler.exceptions import ExtractError, InvalidVersionError, IoError
@@ -26,11 +26,10 @@ from rattler.package_streaming import PackageArchive
 
 from tt_conda.channel import channeldata as channel_wide
 from tt_conda.channel import pages, repodata
-from tt_conda.channel.places import channel_url, local_path
 from tt_conda.errors import TtCondaError
 from tt_conda.files import digests, let_read, make_shared_folder, naming_full_disk, write_atomically
 
-SUBDIRS = ("linux-64", "noarch")
+SUBDIRS: Final = ("linux-64", "noarch")
 KINDS = {".conda": "packages.conda", ".tar.bz2": "packages"}
 """A package's file name ending and the table of ``repodata.json`` that it stands in."""
 _CACHE = ".tt-conda-index.json"
@@ -65,17 +64,6 @@ def read_entry(path: Path) -> dict[str, Any]:
     """
     entry: dict[str, Any] | None = _read_cache(path.parent).get(path.name)
     return entry if entry and entry["stat"] == _stat(path) else _entry(path)
-
-
-def names_in(channels: Iterable[str | Path]) -> set[str] | None:
-    """Names of the packages in channels; None where one of them is not on this machine."""
-    names: set[str] = set()
-    for channel in channels:
-        folder = local_path(channel_url(channel))
-        if folder is None:
-            return None
-        names.update(record["name"] for record in records(folder).values())
-    return names
 
 
 def in_tables(repodata: str | bytes) -> dict[str, dict[str, Any]]:

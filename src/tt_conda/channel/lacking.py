@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from rattler import BuildString, MatchSpec, PackageRecord
+from rattler import MatchSpec, RepoDataRecord
 
-from tt_conda.channel import index
-from tt_conda.channel.places import channel_url, local_path
-
-_Tables = dict[str, list[dict[str, Any]]]
+from tt_conda.channel import environment, index
 
 
-def lacking(package: Path, channels: Iterable[str | Path]) -> list[str]:
+def lacking(package: Path, channels: Sequence[str | Path]) -> list[str]:
     """Names of what a package depends on and no channel has, or only in builds that its ``constrains`` keep away.
 
-    A version that is not there is not lacking: a wrong pin must be seen. Empty where a channel is not on this machine.
+    A version that is not there is not lacking: a wrong pin must be seen.
 
     Args:
         package: a package file.
-        channels: folders or URLs.
+        channels: folders or URLs, in order of priority.
+
+    Raises:
+        TtCondaError: a channel cannot be read.
     """
-    tables: _Tables = {}
-    for channel in channels:
-        folder = local_path(channel_url(channel))
-        if folder is None:
-            return []
-        for record in index.records(folder).values():
-            tables.setdefault(record["name"], []).append(record)
     record = index.read_record(package)
-    constrains = [MatchSpec(spec) for spec in record.get("constrains", ())]
-    names = dict.fromkeys(spec.split()[0] for spec in record["depends"] if not spec.startswith("__"))
-    names.pop(record["name"], None)
+    constrains = {spec.split()[0]: MatchSpec(spec) for spec in record.get("constrains", ())}
+    names = {spec.split()[0] for spec in record["depends"] if not spec.startswith("__")} - {record["name"]}
+    offered = environment.offered(names | constrains.keys(), channels)
     return sorted(
-        name for name in names if not any(_goes_with(each, constrains, tables) for each in tables.get(name, ()))
+        name for name in names if not any(_goes_with(each, constrains, offered) for each in offered.get(name, ()))
     )
 
 
-def _goes_with(candidate: dict[str, Any], constrains: list[MatchSpec], tables: _Tables) -> bool:
+def _goes_with(
+    candidate: RepoDataRecord, constrains: Mapping[str, MatchSpec], offered: Mapping[str, list[RepoDataRecord]]
+) -> bool:
     """Whether what a package depends on itself can be in one environment with ``constrains``."""
-    for spec in constrains:
-        name = spec.name.normalized
-        for dependency in candidate["depends"]:
-            if dependency.split()[0] == name:
-                wanted = MatchSpec(dependency)
-                if not any(spec.matches(r) and wanted.matches(r) for r in map(_record, tables.get(name, ()))):
-                    return False
+    for spec in candidate.depends:
+        if constraint := constrains.get(name := spec.split()[0]):
+            dependency = MatchSpec(spec)
+            if not any(constraint.matches(each) and dependency.matches(each) for each in offered.get(name, ())):
+                return False
     return True
-
-
-def _record(record: dict[str, Any]) -> PackageRecord:
-    return PackageRecord(
-        record["name"], record["version"], BuildString(record["build"]), record["build_number"], record["subdir"]
-    )
