@@ -12,8 +12,11 @@ import pytest
 
 import metalium
 import tools
+import torch_builds
 from real_conda import Conda
+from tt_conda import settings
 from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
+from tt_conda.channel import index
 from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.serve import serving
 
@@ -101,6 +104,61 @@ def test_not_beside_conda_forge_s_package_of_the_same_files(conda: Conda, solver
     assert "UnsatisfiableError" in conda(*words, "ttnn", "tt-metalium", check=False).stderr
 
 
+@pytest.fixture(scope="module")
+def cut(conda: Conda, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Channels as docs/publishing.md cuts them, by name, with a PyTorch in conda-forge's place."""
+    places = [conda.channels[0], *map(channel_url, settings.extra_channels())]
+    for cxx_stdlib in ("libcxx", "libstdcxx"):
+        torch_builds.require(cxx_stdlib, "3.10", places)
+    listed = {item.path.name: item for url in reversed(places) if (at := local_path(url)) for item in index.listed(at)}
+    named = [(str(item.record["name"]), str(item.record["build"]), item) for item in listed.values()]
+    suite = [item for name, _, item in named if name not in ("libtorch", "pytorch")]
+    libcxx, libstdcxx = (
+        [item for name, build, item in named if name in ("libtorch", "pytorch") and build.startswith(f"{cxx_stdlib}_")]
+        for cxx_stdlib in ("libcxx", "libstdcxx")
+    )
+    stdlib = [item for name, _, item in named if name == "torch-cxx-stdlib"]
+    folder = tmp_path_factory.mktemp("cut")
+    for name, items in {
+        "suite": suite, "libcxx": [*stdlib, *libcxx], "libstdcxx": [*stdlib, *libstdcxx],
+        "both": [*stdlib, *libcxx, *libstdcxx], "uncut": [*suite, *libcxx], "forge": libstdcxx,
+    }.items():  # fmt: skip
+        index.link(items, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("priority", ["strict", "flexible"])
+@pytest.mark.parametrize(
+    ("names", "strict", "flexible"),
+    [
+        (["suite"], "forge", "forge"),
+        (["libstdcxx", "suite"], "libstdcxx", "libstdcxx"),
+        (["both", "suite"], "both", "both"),
+        (["libcxx", "suite"], "", "forge"),
+        (["uncut"], "", "forge"),
+    ],
+)
+def test_which_pytorch_it_is(
+    conda: Conda, solver: str, cut: Path, priority: str, names: list[str], strict: str, flexible: str, tmp_path: Path
+) -> None:
+    """The table of docs/publishing.md; no channel where no PyTorch is found."""
+    urls = [*(channel_url(cut / name) for name in [*names, "forge"]), *conda.channels[1:]]
+    done = conda(
+        "create", "--dry-run", "--json", "-p", tmp_path / "env", "--solver", solver, "--override-channels",
+        *(word for url in urls for word in ("-c", url)), "torch-ttnn", check=False, CONDA_CHANNEL_PRIORITY=priority,
+    )  # fmt: skip
+    said = json.loads(done.stdout)
+    chosen = [
+        (p["channel"], p["build_string"]) for p in said.get("actions", {}).get("LINK", []) if p["name"] == "pytorch"
+    ]
+    expected = strict if priority == "strict" else flexible
+    if expected:
+        ((channel, build),) = chosen
+        assert channel.rpartition("/")[2] == expected and build.startswith("libstdcxx_")
+    else:
+        assert "Unsatisfiable" in said["exception_name"] and "torch-cxx-stdlib" in said["message"], said
+
+
 def test_over_http(conda: Conda, python: str, tmp_path: Path) -> None:
     folders = [folder for url in conda.channels if (folder := local_path(url))]
     with serving(folders) as url:
@@ -140,7 +198,10 @@ def test_conda_pack(conda: Conda, ttnn: Path, tmp_path: Path) -> None:
     moved.mkdir()
     conda.call("tar", "-xf", tmp_path / "env.tar", "-C", moved)
     conda.call(moved / "bin/python", moved / "bin/conda-unpack")
-    assert not [path for path in moved.glob("bin/*") if path.is_file() and bytes(ttnn) in path.read_bytes()]
+    programs = {path for path in moved.glob("bin/*") if path.is_file()} - {
+        moved / "bin/conda-unpack"
+    }  # it lists old prefixes
+    assert programs and not [path for path in programs if bytes(ttnn) in path.read_bytes()]
     said = conda.call(
         "bash", "-c", f". {moved}/bin/activate; python -c 'import ttnn; print(ttnn.__file__)'; tt-run --help"
     )
