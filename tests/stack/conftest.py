@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,8 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from rattler.package_streaming import download_to_path
 
-from tt_conda.audit.inventory import PackageFacts, channel_facts
+from tt_conda import network
+from tt_conda.audit.inventory import PackageFacts, channel_facts, package_facts
 from tt_conda.channel import choice, environment
 from tt_conda.channel.places import local_path
 from tt_conda.channel.shell import activated
@@ -57,10 +60,29 @@ def suite(output: Path) -> list[PackageFacts]:
 
 
 @pytest.fixture(scope="session")
-def everything(output: Path, others: list[str | Path]) -> list[PackageFacts]:
-    """All that is built, PyTorch too, and the packages of the embedded channel."""
-    folders = [folder for other in others if (folder := local_path(str(other)))]
-    return [*channel_facts(output), *(package for folder in folders for package in channel_facts(folder))]
+def everything(
+    output: Path, suite: list[PackageFacts], others: list[str | Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[PackageFacts]:
+    """All that is built, PyTorch too, and other channels' packages: of one elsewhere those that the suite needs."""
+    folders = [output, *(folder for other in others if (folder := local_path(str(other))))]
+    found = [package for folder in folders for package in channel_facts(folder)]
+    return found + _needed(suite, [output, *others], tmp_path_factory.mktemp("elsewhere"))
+
+
+def _needed(suite: list[PackageFacts], channels: Sequence[str | Path], folder: Path) -> list[PackageFacts]:
+    """What packages need to run without PyTorch, as far as it is not in folders; downloaded into ``folder``."""
+    if all(local_path(str(channel)) for channel in channels):
+        return []
+    specs = {tuple(spec for spec in package.depends if spec.split()[0] not in PYTORCH) for package in suite}
+    urls = {record.url for each in specs for record in environment.solve_present(each, channels)[0]}
+    targets = {url: folder / url.rpartition("/")[2] for url in urls if not local_path(url)}
+
+    async def download() -> None:
+        client = network.client()
+        await asyncio.gather(*(download_to_path(client, url, path) for url, path in targets.items()))
+
+    asyncio.run(download())
+    return list(map(package_facts, targets.values()))
 
 
 @pytest.fixture(scope="session")
