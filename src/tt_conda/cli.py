@@ -727,10 +727,15 @@ def lock_inputs(
 
       tt-conda lock-inputs recipes/ttnn/wheels.lock
     """
-    from tt_conda.inputs.refresh import refresh
+    from tt_conda.inputs.lock import load
+    from tt_conda.inputs.refresh import moved, refresh
 
     for file in files:
-        refresh(file)
+        before = load(file)
+        after = refresh(file)
+        typer.echo(f"{file}: {len(after.wheel) + len(after.deb) + len(after.source)} pins")
+        for line in moved(before, after):
+            typer.echo(f"  {line}")
 
 
 @app.command()

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from tt_conda.cli import app
 from tt_conda.errors import TtCondaError
 from tt_conda.inputs.lock import Lock, Want, Wheel, dump, load
 from tt_conda.inputs.refresh import refresh
@@ -64,6 +66,7 @@ def test_refresh_pins_what_is_there(cache: Path, tmp_path: Path, make_wheel: Mak
     refresh(path)
     assert set(load(path).wheel) == set(entries)
     make_wheel("a", "1.1")
-    refresh(path)
+    done = CliRunner().invoke(app, ["lock-inputs", str(path)])
+    assert done.stdout == f"{path}: 3 pins\n  a 1.0 → 1.1\n" and "Resolving x.lock" in done.stderr
     assert [wheel.version for wheel in load(path).wheel if wheel.name == "a"] == ["1.1"]
     assert load(path).want == (Want(wheel="a"), Want(wheel="b", version="1.0", python=("3.10", "3.12")))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from concurrent.futures import Future, as_completed
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from tt_conda.errors import TtCondaError
@@ -12,6 +14,7 @@ from tt_conda.inputs.debian import Archive, downloaded
 from tt_conda.inputs.lock import SUITE, Deb, Lock, Source, Want, Wheel, canonical, dump, load
 from tt_conda.inputs.store import Store, sha256_of
 from tt_conda.inputs.wheels import pip_command, run_pip, target_arguments
+from tt_conda.progress import stage
 
 
 def _requirement(want: Want) -> str:
@@ -128,7 +131,7 @@ def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
             names.append(want.source)
         for python in want.python or ("",) if want.wheel else ():
             by_python.setdefault(python, []).append(want)
-    with Pool(4) as pool:
+    with Pool(4) as pool, stage(f"Resolving {path.name}") as shown:
         wheels = [
             pool.submit(_pin_wheels, store, python, group)
             for python, wants in by_python.items()
@@ -136,6 +139,11 @@ def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
         ]
         debs = [pool.submit(_pin_debs, suite, names) for suite, names in by_suite.items()]
         sources = [pool.submit(_pin_sources, store, *home, names) for home, names in by_part.items()]
+        jobs: list[Future[Any]] = [*wheels, *debs, *sources]
+        shown.total(len(jobs))
+        for job in as_completed(jobs):
+            job.result()
+            shown.advance()
         fresh = Lock(
             want=lock.want,
             wheel=(*kept, *(pin for job in wheels for pin in job.result())),
@@ -144,3 +152,21 @@ def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
         )
     dump(fresh, path)
     return fresh
+
+
+def moved(before: Lock, after: Lock) -> list[str]:
+    """A line for each name whose pinned versions are not the same in both."""
+    old, new = _versions(before), _versions(after)
+    return [
+        f"{name} {', '.join(sorted(old[key] - new[key])) or '-'} → {', '.join(sorted(new[key] - old[key])) or '-'}"
+        for key in sorted({*old, *new})
+        if old[key] != new[key] and (name := key[1])
+    ]
+
+
+def _versions(lock: Lock) -> defaultdict[tuple[str, str], set[str]]:
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    pins: list[Wheel | Deb | Source] = [*lock.wheel, *lock.deb, *lock.source]
+    for pin in pins:
+        found[type(pin).__name__, pin.name].add(pin.version)
+    return found
