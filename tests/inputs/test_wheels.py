@@ -55,6 +55,17 @@ def test_a_missing_wheel_is_named(cache: Path, make_wheel: MakeWheel) -> None:
     assert entry.filename in str(error.value)
 
 
+def test_refresh_of_a_version_that_does_not_exist(cache: Path, tmp_path: Path, make_wheel: MakeWheel) -> None:
+    make_wheel("a", "1.0")
+    path = tmp_path / "x.lock"
+    dump(Lock(want=(Want(wheel="a", version="9.9", python=("3.12",)),)), path)
+    before = path.read_bytes()
+    with pytest.raises(TtCondaError, match=r"a==9\.9") as error:
+        refresh(path)
+    assert str(path) in error.value.way_out and "want" in error.value.way_out
+    assert path.read_bytes() == before
+
+
 def test_refresh_pins_what_is_there(cache: Path, tmp_path: Path, make_wheel: MakeWheel) -> None:
     entries = [
         make_wheel("a", "1.0")[1],

@@ -142,7 +142,9 @@ class Archive:
         versions = self.versions(names)
         if missing := sorted(name for name in names if not versions[name]):
             what = "package" if self.kind == "deb" else "source package"
-            raise TtCondaError(f"{self.suite} has no {what} {', '.join(missing)}", "Correct the name in the lock.")
+            raise TtCondaError(
+                f"{self.suite} has no {what} {', '.join(missing)}", "Correct the name in the lock file's `want` table."
+            )
         return {name: found[0] for name, found in versions.items()}
 
     def pins(self, versions: Mapping[str, str]) -> list[Deb]:

@@ -13,7 +13,7 @@ from tt_conda.inputs.children import Pool
 from tt_conda.inputs.debian import Archive, downloaded
 from tt_conda.inputs.lock import SUITE, Deb, Lock, Source, Want, Wheel, canonical, dump, load
 from tt_conda.inputs.store import Store, sha256_of
-from tt_conda.inputs.wheels import pip_command, run_pip, target_arguments
+from tt_conda.inputs.wheels import PipFailed, pip_command, run_pip, target_arguments
 from tt_conda.progress import stage
 
 
@@ -142,7 +142,14 @@ def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
         jobs: list[Future[Any]] = [*wheels, *debs, *sources]
         shown.total(len(jobs))
         for job in as_completed(jobs):
-            job.result()
+            try:
+                job.result()
+            except PipFailed as error:
+                if "No matching distribution" not in error.output:
+                    raise
+                raise TtCondaError(
+                    error.what, f"Correct its version or Python in the `want` tables of {path}."
+                ) from error
             shown.advance()
         fresh = Lock(
             want=lock.want,
