@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from real_conda import Conda
+from script import loaded
 from tt_conda import settings
 from tt_conda.channel.places import channel_url
 
@@ -41,6 +43,18 @@ def run(conda: Conda, text: str, folder: Path, **environ: str) -> str:
     assert "CHANNEL" not in text and "conda-forge" not in text
     done = conda.call("bash", "-ec", text, cwd=folder, CONDA_ALWAYS_YES="true", **environ)
     return done.stdout + done.stderr
+
+
+def test_readme(conda: Conda, pytorch: None, tmp_path: Path) -> None:
+    """Its lines for conda, as they stand; conda-forge's name stands for the channels that are here."""
+    lines = loaded(PROJECT / "ci/readme.py").blocks((PROJECT / "README.md").read_text())["conda or mamba"]
+    beside = [*(channel_url(channel) for channel in settings.extra_channels()), *conda.channels[1:]]
+    (tmp_path / "condarc").write_text(json.dumps({"custom_multichannels": {"conda-forge": beside}}))
+    done = conda.call(
+        "bash", "-ec", f'eval "$(conda shell.bash hook)"\n{lines}', cwd=tmp_path, CONDARC=str(tmp_path / "condarc"),
+        CONDA_ENVS_DIRS=str(tmp_path / "envs"), CONDA_ALWAYS_YES="true", CHANNEL=conda.channels[0],
+    )  # fmt: skip
+    assert f"'ttnn_device_extension' from '{tmp_path}/envs/tt/" in done.stdout
 
 
 @pytest.fixture(scope="module")
