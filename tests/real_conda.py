@@ -1,4 +1,4 @@
-"""A conda program as the tests use it: with a package cache and settings of its own."""
+"""conda or mamba as the tests use them: with a package cache and settings of their own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ import pytest
 
 import tools
 
+SOLVERS = {"mamba": ("mamba",), "conda": ("classic", "libmamba", "rattler")}
+"""Program → its solvers; in this order, as pytest sorts by a parameter's number: all of mamba's tests, then conda's."""
+with_each = pytest.mark.parametrize("conda", SOLVERS, indirect=True, scope="session")
+"""The test runs with each program."""
+with_each_solver = pytest.mark.parametrize(
+    ("conda", "solving"),
+    [pytest.param(program, name, id=name) for program, names in SOLVERS.items() for name in names],
+    indirect=True, scope="session",
+)  # fmt: skip
+"""The test runs with each solver of each program."""
+
 
 @dataclass
 class Conda:
-    """A conda program with its package cache and settings."""
+    """A conda or mamba program with its package cache and settings."""
 
     program: Path
     folder: Path
@@ -28,18 +39,20 @@ class Conda:
     def environ(self) -> dict[str, str]:
         keep = {
             name: value for name, value in os.environ.items()
-            if not re.match(r"_?CONDA|TT_METAL|_TT_METAL|PYTHON|_CE_|TT_CONDA_OWN|TT_CONDA_CACHE", name)
+            if not re.match(r"_?CONDA|MAMBA|TT_METAL|_TT_METAL|PYTHON|_CE_|TT_CONDA_OWN|TT_CONDA_CACHE", name)
         }  # fmt: skip
         return {
             **keep, "CONDARC": str(self.folder / "condarc"), "CONDA_PKGS_DIRS": str(self.folder / "pkgs"),
             "CONDA_ENVS_DIRS": str(self.folder / "envs"), "CONDA_NUMBER_CHANNEL_NOTICES": "0",
-            "PATH": f"{self.program.parent}:{os.environ['PATH']}", "CONDA_QUIET": "true", **self.settings,
+            "PATH": f"{self.program.parent}:{os.environ['PATH']}", "CONDA_QUIET": "true",
+            "CONDA_ALWAYS_YES": "true", "MAMBA_ALWAYS_YES": "true", "MAMBA_ROOT_PREFIX": str(self.folder / "root"),
+            **self.settings,
         }  # fmt: skip
 
     @property
-    def from_channels(self) -> list[str]:
-        """The arguments that name the channels, and no others."""
-        return ["--override-channels", *(word for url in self.channels for word in ("-c", url))]
+    def from_channels(self) -> dict[str, str]:
+        """The variable that names the channels, which are the only ones: ``mamba remove`` has no argument for them."""
+        return {"CONDA_CHANNELS": ",".join(self.channels)}
 
     def __call__(
         self, *words: str | Path, check: bool = True, cwd: Path | None = None, **environ: str
@@ -59,10 +72,9 @@ class Conda:
             pytest.fail(f"{words} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done
 
-    def create(self, prefix: Path, *specs: str, solver: str | None = None) -> Path:
+    def create(self, prefix: Path, *specs: str) -> Path:
         """Create an environment of these specs, from the channels."""
-        chosen = ["--solver", solver] if solver else []
-        self("create", "-y", "-p", prefix, *chosen, *self.from_channels, *specs)
+        self("create", "-y", "-p", prefix, *specs, **self.from_channels)
         return prefix
 
     def tool(self, name: str) -> Path:

@@ -1,9 +1,10 @@
-"""Tests with a real conda and the tools around it, each where a variable names one or PATH has it."""
+"""Tests with a real conda or mamba and the tools around them, each where a variable names one or PATH has it."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from tt_conda.channel.places import channel_url
 from tt_conda.seed.assemble import available_pythons
 
 PROJECT = Path(__file__).parents[2]
-SOLVERS = ("classic", "libmamba", "rattler")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,22 +36,27 @@ def channels() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def conda(channels: list[str]) -> Iterator[Conda]:
-    program = Path(tools.require("conda"))
+def conda(request: pytest.FixtureRequest, channels: list[str]) -> Iterator[Conda]:
+    """conda, or the program of that kind that a test is parametrized with."""
+    kind: str = getattr(request, "param", "conda")
+    program = Path(tools.require(kind))
     with tempfile.TemporaryDirectory(prefix="tt-conda-conda-") as folder:  # on a disk: an environment has a GB
         (Path(folder) / "condarc").touch()
         found = Conda(program, Path(folder), channels)
-        if "libmamba" not in solvers(found):
+        if kind == "conda" and "libmamba" not in solvers(found):
             found.settings["CONDA_SOLVER"] = "classic"  # libmamba is the default even where it is not installed
         yield found
 
 
-@pytest.fixture(scope="session", params=SOLVERS)
-def solver(request: pytest.FixtureRequest, conda: Conda) -> str:
-    name: str = request.param
-    if name not in solvers(conda):
-        pytest.skip(f"this conda has no solver {name}")
-    return name
+@pytest.fixture(scope="session")
+def solving(request: pytest.FixtureRequest, conda: Conda) -> Conda:
+    """conda with the solver that a test is parametrized with; mamba has but one."""
+    solver: str = request.param
+    if solver == "mamba":
+        return conda
+    if solver not in solvers(conda):
+        pytest.skip(f"this conda has no solver {solver}")
+    return replace(conda, settings={**conda.settings, "CONDA_SOLVER": solver})
 
 
 @pytest.fixture(scope="session")

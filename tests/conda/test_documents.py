@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from real_conda import Conda
+from real_conda import Conda, with_each
 from script import loaded
 from tt_conda import settings
 from tt_conda.channel.places import channel_url
@@ -28,7 +28,7 @@ INSTALLING, BUILDING = blocks("installing.md"), blocks("building.md")
 
 
 def test_the_tools_of_the_documents() -> None:
-    assert [tool for tool, _ in INSTALLING] == ["conda", "conda", "conda-lock", "conda-pack"]
+    assert [tool for tool, _ in INSTALLING] == ["conda", "conda", "mamba", "conda-lock", "conda-pack"]
     assert [tool for tool, _ in BUILDING] == ["conda-build"]
 
 
@@ -41,18 +41,23 @@ def run(conda: Conda, text: str, folder: Path, **environ: str) -> str:
         text = re.sub(rf"(?<=-c ){name}\b", " -c ".join(urls), text)
         text = re.sub(rf"(?<=[\[ ]){name}(?=[],])", ", ".join(urls), text)
     assert "CHANNEL" not in text and "conda-forge" not in text
-    done = conda.call("bash", "-ec", text, cwd=folder, CONDA_ALWAYS_YES="true", **environ)
+    text = re.sub(r"^(conda|mamba) ", f"{conda.program.name} ", text, flags=re.M)  # most are mamba's, too
+    done = conda.call("bash", "-ec", text, cwd=folder, **environ)
     return done.stdout + done.stderr
 
 
+@with_each
 def test_readme(conda: Conda, pytorch: None, tmp_path: Path) -> None:
-    """Its lines for conda, as they stand; conda-forge's name stands for the channels that are here."""
+    """Its lines for conda or mamba, as they stand; conda-forge's name stands for the channels that are here."""
     lines = loaded(PROJECT / "ci/readme.py").blocks((PROJECT / "README.md").read_text())["conda or mamba"]
     beside = [*(channel_url(channel) for channel in settings.extra_channels()), *conda.channels[1:]]
     (tmp_path / "condarc").write_text(json.dumps({"custom_multichannels": {"conda-forge": beside}}))
+    name = conda.program.name
+    hook = f"{name} {'shell.bash hook' if name == 'conda' else 'shell hook --shell bash'}"
+    lines = re.sub("^conda ", f"{name} ", lines, flags=re.M)
     done = conda.call(
-        "bash", "-ec", f'eval "$(conda shell.bash hook)"\n{lines}', cwd=tmp_path, CONDARC=str(tmp_path / "condarc"),
-        CONDA_ENVS_DIRS=str(tmp_path / "envs"), CONDA_ALWAYS_YES="true", CHANNEL=conda.channels[0],
+        "bash", "-ec", f'eval "$({hook})"\n{lines}', cwd=tmp_path, CONDARC=str(tmp_path / "condarc"),
+        CONDA_ENVS_DIRS=str(tmp_path / "envs"), CHANNEL=conda.channels[0],
     )  # fmt: skip
     assert f"'ttnn_device_extension' from '{tmp_path}/envs/tt/" in done.stdout
 
@@ -65,6 +70,7 @@ def folder(conda: Conda, pytorch: None, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+@with_each
 def test_installing(conda: Conda, folder: Path) -> None:
     for name in ("tt", "tt-pytorch"):
         code = "from torch_ttnn.cpp_extension import ttnn_module; print(ttnn_module)"
@@ -72,21 +78,26 @@ def test_installing(conda: Conda, folder: Path) -> None:
         assert "ttnn_device_extension" in said.stdout
 
 
+@with_each
 def test_an_explicit_list(conda: Conda, folder: Path) -> None:
-    run(conda, INSTALLING[1][1], folder)
+    run(conda, INSTALLING[1 if conda.program.name == "conda" else 2][1], folder)
     names = [{path.name for path in conda.folder.glob(f"envs/{env}/conda-meta/*.json")} for env in ("tt", "tt-again")]
     assert names[0] and names[0] == names[1]
 
 
+@with_each
 def test_conda_lock(conda: Conda, tmp_path: Path) -> None:
     lock = conda.tool("conda-lock")
-    run(conda, INSTALLING[2][1].replace("conda-lock lock", f"{lock} lock"), tmp_path)
+    run(conda, INSTALLING[3][1].replace("conda-lock lock", f"{lock} lock"), tmp_path)
     assert re.search(r"name: ttnn\n", (tmp_path / "conda-lock.yml").read_text())
+    if conda.program.name != "conda":  # which does not read it
+        conda("create", "-p", tmp_path / "env", "--file", tmp_path / "conda-lock.yml")
+        assert list(tmp_path.glob("env/conda-meta/ttnn-*.json"))
 
 
 def test_conda_pack(conda: Conda, folder: Path) -> None:
     pack = conda.tool("conda-pack")
-    run(conda, INSTALLING[3][1].replace("conda-pack -n", f"{pack} -n"), folder)
+    run(conda, INSTALLING[4][1].replace("conda-pack -n", f"{pack} -n"), folder)
     said = conda.call(folder / "moved/bin/python", "-c", "import ttnn; print(ttnn.__file__)").stdout
     assert str(folder / "moved") in said
 

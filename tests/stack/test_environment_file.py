@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import tools
+from real_conda import SOLVERS
 from torch_builds import require_one_for_the_stack
 from tt_conda import settings
 from tt_conda.channel import environment
@@ -57,10 +58,11 @@ def test_what_it_asks_for_has_the_extension(
     assert call(scratch / "env", "python", "-c", LOADS, activate=True).stdout.startswith("Python 3.10 PyTorch 2.")
 
 
+@pytest.mark.parametrize("kind", SOLVERS)
 def test_conda_makes_it(
-    content: dict[str, Any], output: Path, conda_forge: list[str], scratch: Path, tmp_path: Path
+    kind: str, content: dict[str, Any], output: Path, conda_forge: list[str], scratch: Path, tmp_path: Path
 ) -> None:
-    conda = tools.require("conda")
+    conda = tools.require(kind)
     require_one_for_the_stack([output, *conda_forge])
     configuration = {
         "channels": ["conda-forge"], "custom_multichannels": {"conda-forge": conda_forge},
@@ -70,6 +72,7 @@ def test_conda_makes_it(
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         "CONDARC": str(tmp_path / "condarc"), "CHANNEL": channel_url(output),
+        "MAMBA_ROOT_PREFIX": str(scratch / "root"), "MAMBA_ALWAYS_YES": "true",
     }  # fmt: skip
 
     def run(*words: str | Path) -> str:
