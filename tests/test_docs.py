@@ -131,7 +131,7 @@ def _workspace(words: list[str]) -> tuple[Path, list[str]]:
 
 
 KNOWN = {"apt-get", "cd", "cmake", "conda", "conda-lock", "conda-pack", "docker", "echo", "export", "git", "jq",
-         "mkdir", "pip", "pyenv", "pytest", "tar", "uv", "moved/bin/conda-unpack"}  # fmt: skip
+         "mamba", "mkdir", "pip", "pyenv", "pytest", "tar", "uv", "moved/bin/conda-unpack"}  # fmt: skip
 """Programs of others that are named as they are, without anything of this project in their arguments."""
 NOT_HERE = {"pixi": "pixi run", "rattler-build": "`rattler-build` program"}
 """Programs that cannot be had where this is developed → how docs/unverified.md names them."""
