@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rattler.package_streaming import extract
 
+from tt_conda import network
 from tt_conda.channel.places import channel_url
 
 PROJECT = Path(__file__).parents[2]
@@ -45,8 +46,9 @@ def test_torch_ttnn(output: Path, channels: Sequence[str | Path], pythons: Seque
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TT_CONDA", "CONDA", "PIP_"))}
     clean |= {"RATTLER_CACHE_DIR": str(tmp_path / "rattler"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     arguments = [PROJECT / "recipes/torch-ttnn/recipe.yaml", PROJECT / "variants.yaml", tmp_path / "output"]
+    urls = [network.mirrored(channel_url(channel)) for channel in channels]
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, *map(str, arguments), *map(channel_url, channels)],
+        [sys.executable, "-c", BUILD, *map(str, arguments), *urls],
         env=clean, cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
