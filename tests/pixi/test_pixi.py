@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+import metalium
 import tools
 from tt_conda.channel import index
+from tt_conda.channel.places import channel_url
 from tt_conda.channel.serve import serving
 from tt_conda.errors import TtCondaError
 from tt_conda.workspace import manifest as manifests
@@ -182,6 +184,9 @@ def test_torch_ttnn_in_a_fresh_workspace(libstdcxx: str, pixi: Pixi, tmp_path: P
     pixi("add", "torch-ttnn", cwd=folder)
     done = pixi("run", "python", "-c", EXTENSION, cwd=folder)
     assert done.stdout.splitlines()[-1].endswith("True"), done.stdout
+    pixi("workspace", "channel", "add", "--no-install", channel_url(metalium.make_channel(tmp_path)), cwd=folder)
+    failed = pixi("add", "tt-metalium", cwd=folder, check=False)
+    assert failed.returncode and "tt-metalium <0a0" in failed.stderr
 
 
 # --- recipes as packages ---
