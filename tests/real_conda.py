@@ -83,6 +83,15 @@ class Conda:
         return beside if beside.is_file() else Path(tools.require(name))
 
 
+def require(program: str, folder: Path, channels: list[str]) -> Conda:
+    """conda or mamba, with its package cache and settings in a folder; the test is left out where there is none."""
+    found = Conda(Path(tools.require(program)), folder, channels)
+    (folder / "condarc").touch()
+    if program == "conda" and "libmamba" not in solvers(found):
+        found.settings["CONDA_SOLVER"] = "classic"  # libmamba is the default even where it is not installed
+    return found
+
+
 def solvers(conda: Conda) -> Sequence[str]:
     """The solvers that this conda has."""
     offered = re.search(r"--solver \{([\w,]+)\}", conda("create", "--help").stdout)

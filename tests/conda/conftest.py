@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import tools
 import torch_builds
-from real_conda import Conda, solvers
+from real_conda import Conda, require, solvers
 from tt_conda import settings
 from tt_conda.channel import choice
 from tt_conda.channel.places import channel_url
@@ -37,15 +36,10 @@ def channels() -> list[str]:
 
 @pytest.fixture(scope="session")
 def conda(request: pytest.FixtureRequest, channels: list[str]) -> Iterator[Conda]:
-    """conda, or the program of that kind that a test is parametrized with."""
-    kind: str = getattr(request, "param", "conda")
-    program = Path(tools.require(kind))
+    """conda, or the program that a test is parametrized with."""
+    program: str = getattr(request, "param", "conda")
     with tempfile.TemporaryDirectory(prefix="tt-conda-conda-") as folder:  # on a disk: an environment has a GB
-        (Path(folder) / "condarc").touch()
-        found = Conda(program, Path(folder), channels)
-        if kind == "conda" and "libmamba" not in solvers(found):
-            found.settings["CONDA_SOLVER"] = "classic"  # libmamba is the default even where it is not installed
-        yield found
+        yield require(program, Path(folder), channels)
 
 
 @pytest.fixture(scope="session")

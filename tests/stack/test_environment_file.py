@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-import tools
-from real_conda import SOLVERS
+from real_conda import SOLVERS, require
 from torch_builds import require_one_for_the_stack
 from tt_conda import settings
 from tt_conda.channel import environment
@@ -58,27 +56,14 @@ def test_what_it_asks_for_has_the_extension(
     assert call(scratch / "env", "python", "-c", LOADS, activate=True).stdout.startswith("Python 3.10 PyTorch 2.")
 
 
-@pytest.mark.parametrize("kind", SOLVERS)
+@pytest.mark.parametrize("program", SOLVERS)
 def test_conda_makes_it(
-    kind: str, content: dict[str, Any], output: Path, conda_forge: list[str], scratch: Path, tmp_path: Path
+    program: str, content: dict[str, Any], output: Path, conda_forge: list[str], scratch: Path
 ) -> None:
-    conda = tools.require(kind)
+    conda = require(program, scratch, [])
     require_one_for_the_stack([output, *conda_forge])
-    configuration = {
-        "channels": ["conda-forge"], "custom_multichannels": {"conda-forge": conda_forge},
-        "envs_dirs": [str(scratch / "envs")], "pkgs_dirs": [str(scratch / "pkgs")],
-    }  # fmt: skip
-    (tmp_path / "condarc").write_text(json.dumps(configuration))
-    environ = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
-        "CONDARC": str(tmp_path / "condarc"), "CHANNEL": channel_url(output),
-        "MAMBA_ROOT_PREFIX": str(scratch / "root"), "MAMBA_ALWAYS_YES": "true",
-    }  # fmt: skip
-
-    def run(*words: str | Path) -> str:
-        done = subprocess.run([conda, *words], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
-
-    run("env", "create", "--file", FILE)
-    assert run("run", "--name", content["name"], "python", "-c", LOADS).startswith("Python 3.10 PyTorch 2.")
+    configuration = {"channels": ["conda-forge"], "custom_multichannels": {"conda-forge": conda_forge}}
+    (scratch / "condarc").write_text(json.dumps(configuration))
+    conda("env", "create", "--file", FILE, CHANNEL=channel_url(output))
+    done = conda("run", "--name", content["name"], "python", "-c", LOADS)
+    assert done.stdout.startswith("Python 3.10 PyTorch 2.")
