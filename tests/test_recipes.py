@@ -136,7 +136,8 @@ def test_what_has_c_plus_plus_in_its_interface_says_which_standard_library(every
             found.add(output.name)
             marker = f"{STANDARD_LIBRARY} ==1.0 {output.axes['cxx_stdlib']}"
             assert all(asked[part].count(marker) == 1 for part in ("host", "run")), output.stem
-    compiled = {"tt-metal", "libttnn", "tt-metal-devel", "tt-metal-static", "ttnn", "torch-ttnn", "libtorch", "pytorch"}
+    compiled = {"tt-metal", "tt-metal-compiled", "libttnn", "tt-metal-devel", "tt-metal-static", "ttnn", "torch-ttnn",
+                "libtorch", "pytorch"}  # fmt: skip
     assert found == compiled
 
 

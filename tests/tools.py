@@ -18,6 +18,7 @@ VARIABLES = {
     "conda-build": "TT_CONDA_CONDA_BUILD",
     "conda-lock": "TT_CONDA_CONDA_LOCK",
     "conda-pack": "TT_CONDA_CONDA_PACK",
+    "distccd": "TT_CONDA_DISTCCD",
     **{shell: f"TT_CONDA_{shell.upper()}" for shell in ("bash", "dash", "fish", "tcsh", "zsh")},
 }
 """Program → the variable that names one."""

@@ -44,9 +44,9 @@ for language in C CXX; do
     [[ $launcher != *ccache ]] || launcher="/bin/bash;$RECIPE_DIR/launch.sh;$launcher"
     export "$variable=$launcher"
 done
-# Precompiled headers halve the time; sccache, which can ask other machines, does not support them.
+# Precompiled headers halve the time, where all is compiled on this machine: sccache and distcc do not support them.
 precompiled=ON
-[[ $CMAKE_CXX_COMPILER_LAUNCHER != *sccache ]] || precompiled=OFF
+[[ $CMAKE_CXX_COMPILER_LAUNCHER != *sccache && -z ${CCACHE_PREFIX-} ]] || precompiled=OFF
 
 flags="-O2 -fPIC -isystem $SRC_DIR/host/include"
 export CFLAGS=$flags CXXFLAGS=$flags

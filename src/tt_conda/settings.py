@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -176,10 +177,11 @@ def engine_environ() -> dict[str, str]:
 def compile_jobs() -> int:
     """How many compilers run side by side: ``$TT_CONDA_COMPILE_JOBS``, else as many as CPUs and memory allow.
 
-    The largest of PyTorch's files take 3 to 4 GB each.
+    The largest of PyTorch's files take 3 to 4 GB each. Where ccache hands compilations to distcc (``$CCACHE_PREFIX``),
+    as many as its hosts have places for.
 
     Raises:
-        TtCondaError: the variable is no number of compilers.
+        TtCondaError: the variable is no number of compilers, or distcc is nowhere or has no hosts.
     """
     if given := os.environ.get("TT_CONDA_COMPILE_JOBS"):
         if not given.isdecimal() or int(given) < 1:
@@ -188,8 +190,26 @@ def compile_jobs() -> int:
                 "Give 1 or more, or unset it: then CPUs and memory decide.",
             )
         return int(given)
+    if Path(os.environ.get("CCACHE_PREFIX", "")).name == "distcc":
+        return _distcc_jobs(os.environ["CCACHE_PREFIX"])
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(len(os.sched_getaffinity(0)), memory // (4 << 30)))
+
+
+def _distcc_jobs(distcc: str) -> int:
+    try:
+        said = subprocess.run([distcc, "-j"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise TtCondaError(
+            f"CCACHE_PREFIX: {distcc} cannot be started: {error.strerror}",
+            "Install it (Debian's package is called distcc), give its path, or unset the variable.",
+        ) from error
+    if said.returncode or not said.stdout.strip().isdecimal() or not int(said.stdout):
+        raise TtCondaError(
+            f"CCACHE_PREFIX is {distcc}, which has no hosts: {said.stderr.strip() or said.stdout.strip()}",
+            "Name them, each with its number of places: DISTCC_HOSTS='localhost/2 builder/16'.",
+        )
+    return int(said.stdout)
 
 
 def pip_environ() -> dict[str, str]:

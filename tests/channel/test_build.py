@@ -19,7 +19,8 @@ import pytest
 from stopping import listens
 from tt_conda import settings
 from tt_conda.channel import archive, index
-from tt_conda.channel.build import Built, build
+from tt_conda.channel.build import INTERNAL, Built, build
+from tt_conda.channel.publish import publish
 from tt_conda.errors import TtCondaError
 
 Recipe = Callable[..., Path]
@@ -40,7 +41,7 @@ def recipe(project: Path) -> Recipe:
     """Write a recipe whose package holds ``share/NAME``, a copy of a file beside the recipe."""
 
     def write(name: str, *, host: Sequence[str] = (), run: Sequence[str] = (), script: Sequence[str] = (),
-              tests: str = "", python: bool = False, content: str = "x") -> Path:  # fmt: skip
+              tests: str = "", python: bool = False, content: str = "x", internal: bool = False) -> Path:  # fmt: skip
         folder = project / "recipes" / name
         folder.mkdir(exist_ok=True)
         (folder / "content").write_text(content)
@@ -55,6 +56,7 @@ def recipe(project: Path) -> Recipe:
                 },
                 "requirements": {"host": list(host), "run": list(run)},
                 "tests": [{"package_contents": {"files": [f"share/{name}"]}}, *json.loads(tests or "[]")],
+                "extra": {"internal": [name] if internal else []},
             })
         )  # fmt: skip
         return folder
@@ -106,6 +108,32 @@ def test_what_is_required_comes_first(project: Path, recipe: Recipe, run: Build)
     assert result.current == [] and result.untested == {} and result.left_out == []
     assert published(project) == {"a", "b", "c", "d"}
     assert not list((project / "output/.work").iterdir()) and not leftovers(project)
+
+
+def test_what_is_internal_is_built_with_and_not_in_the_channel(
+    project: Path, recipe: Recipe, run: Build, tmp_path: Path
+) -> None:
+    """So that nothing that is published, installed or audited from the channel sees it."""
+    recipe("a", host=["b"], script=["cp $PREFIX/share/b $PREFIX/share/of-b"])
+    recipe("b", host=["c"], content="first", internal=True)
+    recipe("c")
+    looked_at: list[str] = []
+    result = run(check=lambda package, *_: looked_at.append(package.name) or ())
+    assert names(result.built) == ["c", "b", "a"] and names(looked_at) == ["c", "a"]
+    assert published(project) == {"a", "c"}
+    publish(str(tmp_path / "public"), project / "output")
+    assert {path.name for path in (tmp_path / "public").rglob("*.conda")} == {"a-1.0-0.conda", "c-1.0-0.conda"}
+    internal = project / "output" / INTERNAL
+    assert [path.name for path in internal.rglob("*.conda")] == ["b-1.0-0.conda"]
+    assert names(run().current) == ["c", "b", "a"]
+    (internal / "noarch/b-1.0-0.conda").write_bytes(b"damaged")
+    assert names(run().reused) == ["b"]
+    recipe("b", host=["c"], content="second", internal=True)
+    assert names(run().built) == ["b", "a"]
+    recipe("b", host=["c"], content="third")  # no longer
+    assert names(run().built) == ["b", "a"]
+    assert published(project) == {"a", "b", "c"} and not list(internal.rglob("*.conda"))
+    assert names(run().current) == ["c", "b", "a"]
 
 
 def test_nothing_is_built_twice(project: Path, recipe: Recipe, run: Build) -> None:

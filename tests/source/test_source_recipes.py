@@ -81,7 +81,7 @@ def test_every_package_that_is_promised() -> None:
         *(("sfpi", version, "", "") for version in ("7.11.0", "7.78.0")),
         *((name, version, "", "") for version in (V065, V079) for name in ("tt-metal-source", "tt-metal-kernels")),
         *((name, version, stdlib, "") for version in (V065, V079) for stdlib in stdlibs
-          for name in ("tt-metal", "tt-metal-static", "libttnn", "tt-metal-devel")),
+          for name in ("tt-metal", "tt-metal-compiled", "tt-metal-static", "libttnn", "tt-metal-devel")),
         *(("ttnn", version, stdlib, python) for version in (V065, V079) for stdlib in stdlibs
           for python in ("3.10", "3.12")),
         *(("torch-ttnn", "0.2.0", stdlib, python) for stdlib in stdlibs for python in ("3.10", "3.12")),
@@ -102,7 +102,7 @@ def test_everything_carves_unless_source_is_named() -> None:
 
 def test_the_version_is_the_variant_s_and_its_neighbours() -> None:
     """What TT_METAL_VERSION was for: each package has the version of its variant and asks for the others in it."""
-    own = {"tt-metal", "tt-metal-kernels", "tt-metal-devel", "tt-metal-source", "libttnn", "ttnn"}
+    own = {"tt-metal", "tt-metal-compiled", "tt-metal-kernels", "tt-metal-devel", "tt-metal-source", "libttnn", "ttnn"}
     asked = set[str]()
     for output in rendered():
         if output.name == "sfpi":
@@ -147,8 +147,19 @@ def test_what_they_need_can_be_solved() -> None:
 def test_what_configures_upstream_has_what_cpm_looks_for() -> None:
     """CPM stops without ``patch`` where a third party is asked for with patches, though none is applied here."""
     compiled = [o for o in rendered() if any("tt-metal-source" in str(s) for s in build_requirements(o))]
-    assert len(compiled) == 2 * (1 + 2 * 6)  # versions; the kernels; standard libraries; ttnn for two Pythons
+    assert len(compiled) == 2 * (1 + 2 * 4)  # versions; the kernels; standard libraries; all, static, two Pythons
     assert [o.stem for o in compiled if "patch" not in build_requirements(o)] == []
+
+
+def test_nothing_that_runs_needs_what_is_internal() -> None:
+    outputs = rendered()
+    internal = {output.name for output in outputs if output.internal}
+    assert internal == {"tt-metal-source", "tt-metal-compiled"}
+    for output in outputs:
+        if output.name not in internal:
+            asked = output.rendered.recipe.requirements.to_dict()
+            said = json.dumps([asked.get(part, []) for part in ("host", "run", "run_constraints", "run_exports")])
+            assert not any(name in said for name in internal), output.stem
 
 
 # --- by the source alone ---
@@ -203,6 +214,11 @@ def test_every_source_is_pinned() -> None:
         and not re.fullmatch("[0-9a-f]{32}", source.get("md5") or "")
     }  # fmt: skip
     assert unpinned == BY_TAG
+    for recipe in recipes:  # unless it says not to, the engine fetches submodules
+        text = recipe.read_text()
+        assert len(re.findall(r"^ *- git: |^ *git: ", text, re.M)) == len(re.findall("^ *submodules: ", text, re.M)), (
+            recipe
+        )
     assert len(found) > 100
     own = {path for source in found if (path := source.get("path"))}
     assert all(not Path(path).is_absolute() for path in own)
@@ -290,7 +306,7 @@ def test_the_extension_is_compiled_as_upstream_does_it() -> None:
         assert word in theirs and word in ours
     # what ttnn-dev lacks, upstream takes from tt-metal's sources; tt-metal-devel has it
     assert re.findall(r"SYSTEM PRIVATE\n +\$\{\w+\}/third-party/(.+)\n", theirs) == ["tt-metal/ttnn/cpp"]
-    assert "tt-metal/ttnn/cpp" in (PROJECT / "recipes/tt-metal/source/build-devel.sh").read_text()
+    assert "tt-metal/ttnn/cpp" in (PROJECT / "recipes/tt-metal/source/build-compiled.sh").read_text()
     assert "install(FILES" in theirs and "install(FILES" not in ours  # the copies
 
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import ctypes
+import json
+import os
+import re
+import socket
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tools import require as require_tool
 from torch_builds import is_there
+from tt_conda import settings
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
-from tt_conda.channel import environment
-from tt_conda.channel.build import Built
+from tt_conda.channel import archive, environment
+from tt_conda.channel.build import INTERNAL, Built
 from tt_conda.channel.verify import verify
 from tt_conda.elf.read import read
 from tt_conda.errors import TtCondaError
@@ -74,6 +82,27 @@ def test_an_option_that_upstream_overrides_or_ignores_is_an_error(
     )  # fmt: skip
     assert (done.returncode == 0) == (said == ""), done.stderr
     assert said in " ".join(done.stderr.split())  # CMake breaks lines
+
+
+@pytest.mark.parametrize("cxx_stdlib", STDLIBS)
+def test_what_is_compiled_once_is_in_one_package(stacks: Callable[[str], Path], project: Path, cxx_stdlib: str) -> None:
+    """All of it is in the packages that are made of it, each file in one."""
+    stacks(cxx_stdlib)
+
+    def files(channel: Path, name: str) -> set[str]:
+        (package,) = channel.glob(f"linux-64/{name}-[0-9]*-{cxx_stdlib}_local_*.conda")
+        with archive.opened(package, [archive.INFO]) as parts:
+            paths = json.loads(parts[archive.INFO].read("info/paths.json"))["paths"]
+        return {path["_path"] for path in paths if not path["_path"].startswith("etc/conda/test-files/")}
+
+    output = project / "output"
+    compiled = files(output / INTERNAL, "tt-metal-compiled")
+    made_of_it = [files(output, name) for name in ("tt-metal", "libttnn", "tt-metal-devel")]
+    parts = ("share/tt-metal-compiled/runtime/", "share/tt-metal-compiled/devel/")
+    assert {path.removeprefix(part) for part in parts for path in compiled if path.startswith(part)} == set.union(
+        *made_of_it
+    )
+    assert sum(map(len, made_of_it)) == len(set.union(*made_of_it))
 
 
 @pytest.mark.parametrize("cxx_stdlib", STDLIBS)
@@ -177,7 +206,9 @@ def test_debug(make: Make, project: Path, others: list[str | Path]) -> None:
     result = make("tt-metal", cxx_stdlib="libcxx", tt_metal_build="Debug")
     make("tt-metal", cxx_stdlib="libcxx")
     channels = [project / "output", *others]
-    (stem,) = (s for s in (*result.built, *result.current, *result.reused) if "libcxx_localdebug" in s)
+    (stem,) = (
+        s for s in (*result.built, *result.current, *result.reused) if re.match("tt-metal-[0-9].*-libcxx_localdebug", s)
+    )
     found = environment.solve(["tt-metal * libcxx_*"], channels)
     assert next(str(r.build) for r in found if r.name.normalized == "tt-metal").startswith("libcxx_local_")
     prefix = project / "debug"
@@ -255,8 +286,85 @@ def test_built_again_it_is_the_same(
     common = ["linux-64/tt-metal-source-*", "noarch/tt-metal-kernels-*", "linux-64/sfpi-*"]  # for both
     common = common if cxx_stdlib == "libcxx" else []
     packages = [path for pattern in (f"linux-64/*-{cxx_stdlib}_local_*.conda", *common)
-                for path in (project / "output").glob(pattern)]  # fmt: skip
-    wanted = names | {"tt-metal", "libttnn"} | ({"tt-metal-source", "tt-metal-kernels", "sfpi"} if common else set())
+                for channel in (project / "output", project / "output" / INTERNAL)
+                for path in channel.glob(pattern)]  # fmt: skip
+    wanted = names | {"tt-metal", "tt-metal-compiled", "libttnn"}
+    wanted |= {"tt-metal-source", "tt-metal-kernels", "sfpi"} if common else set()
     assert {path.name.rsplit("-", 2)[0] for path in packages} == wanted
     for verdict in verify(packages, [project / "output", *others], project=project):
         assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@pytest.fixture(params=["a script", "distcc"])
+def elsewhere(
+    request: pytest.FixtureRequest, stacks: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], int]]:
+    """Name a program that ccache hands compilations to; call the fixture for how many it was given and did."""
+    if request.param == "a script":
+        script, log = tmp_path / "prefix", tmp_path / "log"
+        script.write_text(f'#!/bin/sh\necho "$*" >> {log}\nexec "$@"\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("CCACHE_PREFIX", str(script))
+        yield lambda: len(re.findall(r" -c ", log.read_text()))
+        return
+    daemon = require_tool("distccd")
+    compilers = tmp_path / "compilers"  # those of another environment, as they would be another machine's
+    compilers.write_text("".join(f"{path}\n" for path in stacks("libcxx").glob("bin/*clang*") if path.is_file()))
+    ports = _free_ports(2)
+    logs = [tmp_path / f"{port}.log" for port in ports]
+    as_user = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []  # root's would become somebody else
+    daemons = [
+        subprocess.Popen([
+            *as_user, daemon, "--no-detach", "--daemon", "--allow", "127.0.0.1", "--listen", "127.0.0.1",
+            "--port", str(port), "--jobs", "2", "--log-file", str(log),
+        ], env={**os.environ, "TMPDIR": str(tmp_path), "DISTCC_CMDLIST": str(compilers)})
+        for port, log in zip(ports, logs, strict=True)
+    ]  # fmt: skip
+    try:
+        deadline = time.monotonic() + 30
+        while not all(map(_answers, ports)):
+            assert time.monotonic() < deadline, [log.read_text() for log in logs]
+            time.sleep(0.1)
+        monkeypatch.setenv("CCACHE_PREFIX", str(Path(daemon).with_name("distcc")))
+        monkeypatch.setenv("DISTCC_HOSTS", " ".join(f"127.0.0.1:{port}/2" for port in ports))
+        monkeypatch.setenv("DISTCC_FALLBACK", "0")
+        assert settings.compile_jobs() == 4
+        yield lambda: sum(len(re.findall(r"COMPILE_OK", log.read_text())) for log in logs)
+        assert all("COMPILE_OK" in log.read_text() for log in logs)  # each had some
+    finally:
+        for process in daemons:
+            process.terminate()
+            process.wait()
+
+
+def test_compilations_go_to_other_machines(
+    make: Make, project: Path, others: list[str | Path], tmp_path: Path, elsewhere: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Every object that ccache has not, by the compiler of the build's prefix; the packages have the same bytes."""
+    make("ttnn", cxx_stdlib="libcxx")
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+    packages = [*(project / "output" / INTERNAL).glob("linux-64/tt-metal-compiled-*-libcxx_local_*.conda"),
+                *(project / "output").glob("linux-64/ttnn-*-libcxx_local_*.conda")]  # fmt: skip
+    assert len(packages) == 2
+    for verdict in verify(packages, [project / "output", *others], project=project, jobs=1):
+        assert verdict.same, (verdict.package.name, verdict.missing, verdict.differences)
+    logs = [(project / "output/.logs" / f"{package.stem}.again.log").read_text() for package in packages]
+    compiled, bindings = (set(re.findall(r"Building CXX? object (\S+)", log)) for log in logs)
+    # nothing that is in the other package is compiled again
+    assert {Path(found).parts[:3] for found in bindings} == {("ttnn", "CMakeFiles", "ttnn.dir")}
+    assert 5 < len(compiled | bindings) <= elsewhere()  # CMake tries the compiler, too

@@ -2,8 +2,8 @@
 set -euo pipefail
 cd "$SRC_DIR"
 
-# The build writes into the sources. Those of all packages lie in the same place, so that the compiler cache, which has
-# what the first of them compiled, serves the others.
+# The build writes into the sources. Those of all builds lie in the same place, so that what one of them compiled serves the
+# others from the compiler's cache.
 cp -r "$BUILD_PREFIX/share/tt-metal-source/." .
 mkdir -p licenses build
 mv _deps build/_deps
@@ -76,10 +76,6 @@ configure() {
         cmake -G Ninja -S tt-metal -B build -DCMAKE_PROJECT_TOP_LEVEL_INCLUDES="$watch" "${settings[@]}" "$@"
 }
 
-compile() {
-    cmake --build build --parallel "$CPU_COUNT"
-}
-
 # install_components FOLDER COMPONENT...: upstream's own install rules, as if FOLDER were the environment
 install_components() {
     local folder=$1 component
@@ -96,17 +92,6 @@ install_components() {
 # complete_kernels FOLDER PART...: what the components lack of the kernels in tt_metal or ttnn
 complete_kernels() {
     python "$RECIPE_DIR/../tt-metal/source/kernels.py" tt-metal "$1/share/tt-metalium" "${@:2}"
-}
-
-# take FOLDER PATTERN...: move what is found there into the environment
-take() {
-    local from=$1 path
-    for path in "${@:2}"; do
-        for path in "$from"/$path; do
-            mkdir -p "$PREFIX/$(dirname "${path#"$from"/}")"
-            mv "$path" "$PREFIX/${path#"$from"/}"
-        done
-    done
 }
 
 # finish_libraries LIBRARY...: without their debugging symbols; what the linker was told is what they have

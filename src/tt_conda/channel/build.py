@@ -38,6 +38,10 @@ COMPRESSION = 9
 CARVER = "tt-conda"
 """The package that recipes carve with. It changes oftener than what it does, which ``_TOOL`` and its needs tell."""
 
+INTERNAL = ".internal"
+"""The folder in a project's channel, a channel itself, for packages that others are only built with. Nothing that is
+published, audited or installed from the channel sees them."""
+
 _TOOL = ("carve", "elf", "inputs", "providers.py", "providers.toml", "errors.py")
 """The parts of tt-conda that recipes run: when they change, what was carved with them is built again."""
 
@@ -88,14 +92,15 @@ class Builder:
         self.several = several
         """The axes that have several values where nobody narrows them."""
         self.channel = project / "output"
+        self.internal = self.channel / INTERNAL
         if not (self.channel / "noarch" / "repodata.json").is_file():
             index.publish([], self.channel)
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)
         self.kept = Kept(settings.cache_dir() / "built")
         self._engines = Engines()
-        self._wanted: set[str] = set()
-        """The packages that the recipes give now: others in the channel are not to be built against."""
+        self._wanted: dict[Path, set[str]] = {}
+        """The packages that the recipes give now, by channel: others there are not to be built against."""
         for folder in (self.work, self.logs, self.state):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -133,9 +138,11 @@ class Builder:
         Raises:
             TtCondaError: a build or a test of a package failed; what was finished stays.
         """
-        self._wanted = {output.stem for output in outputs}
-        if damaged := [package for output in outputs if (package := self._damaged(output))]:
-            index.remove(damaged, self.channel)
+        self._wanted = self._stems(outputs)
+        for channel in self._wanted:
+            here = (output for output in outputs if self._home(output) == channel)
+            if damaged := [package for output in here if (package := self._damaged(output))]:
+                index.remove(damaged, channel)
         keys: dict[str, str] = {}
         todo: list[_Work] = []
         unasked: list[Output] = []
@@ -168,17 +175,27 @@ class Builder:
         What was made with other values of an axis in place of the file's, as from somebody's own sources, stays.
         """
         outputs = list(outputs)
-        wanted = {output.stem for output in outputs}
-        names = {output.name for output in outputs}
-        stale = [
-            path
-            for path in self.channel.glob("*/*.conda")
-            if path.stem not in wanted and path.stem.rsplit("-", 2)[0] in names and not self._is_of_others(path)
-        ]
-        if stale:
-            index.remove(stale, self.channel)
-            for path in stale:
-                (self.state / f"{path.stem}.json").unlink(missing_ok=True)
+        names, stems = {output.name for output in outputs}, {output.stem for output in outputs}
+        for channel, wanted in self._stems(outputs).items():
+            stale = [
+                path
+                for path in channel.glob("*/*.conda")
+                if path.stem not in wanted and path.stem.rsplit("-", 2)[0] in names and not self._is_of_others(path)
+            ]
+            if stale:
+                index.remove(stale, channel)
+                for stem in {path.stem for path in stale} - stems:
+                    (self.state / f"{stem}.json").unlink(missing_ok=True)
+
+    def _stems(self, outputs: Iterable[Output]) -> dict[Path, set[str]]:
+        """Which packages belong in which of the two channels."""
+        stems: dict[Path, set[str]] = {self.channel: set(), self.internal: set()}
+        for output in outputs:
+            stems[self._home(output)].add(output.stem)
+        return stems
+
+    def _home(self, output: Output) -> Path:
+        return self.internal if output.internal else self.channel
 
     def _is_of_others(self, package: Path) -> bool:
         try:
@@ -263,7 +280,7 @@ class Builder:
         kept = self.kept.get(key)
         if kept is None or not self._still_untested(output, kept.package, kept.untested):
             return False
-        path = index.publish([kept.package], self.channel, keep=True)[0]
+        path = index.publish([kept.package], self._home(output), keep=True)[0]
         self._record(output, key, path, kept.untested)
         self.result.reused.append(output.stem)
         return True
@@ -325,7 +342,8 @@ class Builder:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         log = self.logs / f"{output.stem}.log"
-        index.link((p for p in index.listed(self.channel) if p.path.stem in self._wanted), folder / "channel")
+        built = (p for channel, stems in self._wanted.items() for p in index.listed(channel) if p.path.stem in stems)
+        index.link(built, folder / "channel")
         channels = [channel_url(folder / "channel"), *self.channels[1:]]
         job = Job(
             recipe=output.recipe,
@@ -339,11 +357,11 @@ class Builder:
             carver=CARVER,
         )
         package, untested, peak = self._engines.run(job, bar)
-        if self.check:
+        if self.check and not output.internal:
             bar.describe(f"{output.name}: audit")
             if said := self.check(package, output.recipe.parent, channels):
                 self.result.warnings[output.stem] = list(said)
-        path = index.publish([package], self.channel)[0]
+        path = index.publish([package], self._home(output))[0]
         seconds = time.monotonic() - start
         self._record(output, work.key, path, untested)
         self.kept.put(work.key, path, untested, seconds, peak)

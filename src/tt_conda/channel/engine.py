@@ -27,7 +27,7 @@ from rattler_build import (
 )
 from rattler_build import package as package_tests
 
-from tt_conda import network
+from tt_conda import network, settings
 from tt_conda.channel.lacking import lacking
 from tt_conda.channel.normal import Origins, normalise
 from tt_conda.errors import TtCondaError
@@ -107,6 +107,9 @@ def build(job: Job, events: Events) -> Path:
         for v in Stage0Recipe.from_file(job.recipe).render(config)
         if f"{v.recipe.package.name}-{v.recipe.package.version}-{v.recipe.build.string}" == job.stem
     )
+    sources = settings.cache_dir() / "sources"  # fetched once for all builds: the engine itself locks and verifies it
+    sources.mkdir(parents=True, exist_ok=True)
+    (job.work / "src_cache").symlink_to(sources)
     result = rendered.run_build(
         output_dir=job.work,
         channels=list(map(network.mirrored, job.channels)),

@@ -37,6 +37,11 @@ class Output:
         return bool((self.rendered.recipe.to_dict().get("extra") or {}).get("on_request"))
 
     @property
+    def internal(self) -> bool:
+        """Whether its recipe says that packages are only built with it (``extra: internal``, a list of names)."""
+        return self.name in ((self.rendered.recipe.to_dict().get("extra") or {}).get("internal") or ())
+
+    @property
     def sources(self) -> list[str]:
         """The folders that its sources are taken from, where they are files of the project."""
         found = [source.to_dict() for source in self.rendered.recipe.sources]

@@ -21,7 +21,7 @@ from rattler.package_streaming import download_to_path
 
 from tt_conda import network, settings
 from tt_conda.channel import archive, index
-from tt_conda.channel.build import CARVER, COMPRESSION
+from tt_conda.channel.build import CARVER, COMPRESSION, INTERNAL
 from tt_conda.channel.compare import Difference, differences
 from tt_conda.channel.engine import Job
 from tt_conda.channel.engines import Engines
@@ -72,9 +72,10 @@ def verify(
         TtCondaError: a package cannot be read, no recipe gives it, or building it failed.
     """
     project = project or settings.project_dir()
-    urls = list(map(channel_url, channels))
-    folders = [folder for url in urls if (folder := local_path(url))]
-    offers = [offer for folder in folders for offer in listed(folder)]
+    given = list(map(channel_url, channels))
+    internal = [folder / INTERNAL for url in given if (folder := local_path(url))]
+    urls = [*given, *(channel_url(folder) for folder in internal if folder.is_dir())]
+    offers = [offer for url in urls if (folder := local_path(url)) for offer in listed(folder)]
     engines = Engines()
     with tempfile.TemporaryDirectory(prefix="tt-conda-verify-") as scratch, ThreadPoolExecutor(jobs) as pool:
         with stage(f"Building {len(packages)} packages again", total=len(packages)) as bar:
@@ -99,7 +100,8 @@ def named(names: Sequence[str]) -> list[Path]:
     Raises:
         TtCondaError: there is no such package.
     """
-    there = sorted(settings.output_dir().glob("*/*.conda"))
+    output = settings.output_dir()
+    there = sorted(path for channel in (output, output / INTERNAL) for path in channel.glob("*/*.conda"))
     found: list[Path] = []
     for name in names:
         if name.endswith(".conda"):
@@ -110,11 +112,11 @@ def named(names: Sequence[str]) -> list[Path]:
             found += chosen
         else:
             raise TtCondaError(
-                f"there is no package {name} in {settings.output_dir()}",
+                f"there is no package {name} in {output}",
                 "Build it (`tt-conda build`), or name a file: a path that ends with .conda.",
             )
     if not names and not there:
-        raise TtCondaError(f"there are no packages in {settings.output_dir()}", "Build them: tt-conda build")
+        raise TtCondaError(f"there are no packages in {output}", "Build them: tt-conda build")
     return found or [path for path in there if not _rendered(path)["recipe"].get("extra", {}).get("on_request")]
 
 
