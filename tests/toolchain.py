@@ -17,10 +17,11 @@ STAND_INS = {"gcc": "clang", "readelf": "llvm-readelf", "c++filt": "llvm-cxxfilt
 
 @lru_cache
 def program(name: str) -> str:
-    """The path of ``gcc``, ``readelf`` or ``c++filt``, or of LLVM's in an environment that is made for it."""
+    """The path of ``patch``, ``gcc``, ``readelf`` or ``c++filt``, or of what stands in for it in an environment."""
     found = shutil.which(name)
-    usable = found and (name != "gcc" or _links(found))
-    return found if found and usable else str(_environment() / "bin" / STAND_INS[name])
+    if found and (name != "gcc" or _links(found)):
+        return found
+    return str(_made("patch", "patch") / "bin/patch" if name == "patch" else _environment() / "bin" / STAND_INS[name])
 
 
 def _links(compiler: str) -> bool:

@@ -66,8 +66,8 @@ def test_the_libraries_of_torch_come_from_torch() -> None:
 
 
 def test_what_065_opens_before_it_needs_it() -> None:
-    [inherited] = findings("TC205", published(TTNN_065))
-    assert inherited.subject == "libmpi.so.40"
+    # one more where this machine has no libatomic.so.1
+    [inherited] = [f for f in findings("TC205", published(TTNN_065)) if f.subject == "libmpi.so.40"]
     assert "libopen-pal.so.80" in inherited.message and "libtt_metal.so" in inherited.message
     [first] = findings("TC203", published(TTNN_065))
     assert "libpmix.so.2" in first.message and "libhwloc.so.15" in first.message

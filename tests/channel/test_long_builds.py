@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -130,10 +132,12 @@ def test_the_memory_of_all_processes_of_a_build_counts(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
-        assert process.stdout and process.stdout.readline() and process.stdout.readline()
-        with PeakMemory(process.pid) as memory:
-            pass
-        subprocess.run(["pkill", "-s", str(process.pid)], check=True)
+        try:
+            assert process.stdout and process.stdout.readline() and process.stdout.readline()
+            with PeakMemory(process.pid) as memory:
+                pass
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
     assert 160_000_000 < memory.peak < 1_000_000_000
 
 

@@ -35,6 +35,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     For linux-aarch64 it has the records of linux-64: locking asks for nothing else.
     """
+    tools.require("pixi")
     folder, embedded = tmp_path_factory.mktemp("mirror") / "forge", ensure_channel()
     index.link([*index.listed(embedded), *_pytorch("libstdcxx")], folder)
     (folder / "linux-aarch64").mkdir()

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from published import TORCH_020, TTNN_065, published
 from script import loaded
+from toolchain import program
 from tt_conda.channel import environment
 from tt_conda.channel.variants import Output, in_order, narrow, render
 from tt_conda.inputs import lock as locks
@@ -390,7 +392,10 @@ def add(tree: Path, name: str, text: str) -> None:
 
 def check(tree: Path, version: str = V065, sfpi: str = "7.11.0") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, SOURCE / "prepare.py", version, sfpi, SOURCE / "patches", SOURCE.parent]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    path = f"{Path(program('patch')).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=tree, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )  # fmt: skip
 
 
 def refused(tree: Path, **options: str) -> str:

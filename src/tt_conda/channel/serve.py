@@ -84,9 +84,22 @@ def serving(folders: Sequence[Path], host: str = "127.0.0.1", port: int = 0) -> 
     try:
         yield f"http://{shown}:{listening.getsockname()[1]}"
     finally:
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))  # in the server's thread
-        thread.join(timeout=5)
+        # Who is answered at this moment is given a second, and then cut off without a traceback.
         server.task_dispatcher.shutdown(timeout=1)
+        with _quiet():
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))  # in its thread
+            thread.join(timeout=5)
+            server.task_dispatcher.shutdown(timeout=1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("waitress")
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False
 
 
 def channel_urls(url: str, folders: Sequence[Path]) -> list[str]:
