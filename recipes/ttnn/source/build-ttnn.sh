@@ -5,7 +5,7 @@ configure -DWITH_PYTHON_BINDINGS=ON -DPython_EXECUTABLE="$PYTHON" -DPython3_EXEC
 
 # The bindings alone: the shared libraries that they are linked to are the host environment's, where ninja would compile them.
 cd build
-module=$(ninja -t targets all | sed -n 's#^\(.*_ttnn\.so\): .*#\1#p' | head -n 1)
+module=$(ninja -t targets all | sed -n 's#^\(.*_ttnn\.so\): CXX_.*_LINKER__.*#\1#p')
 ninja -t query "$module" | sed -n '/^  input:/,/^  outputs:/s/^    \(| \)\?\([^| ].*\)/\2/p' > inputs
 grep '\.so' inputs | while read -r library; do
     mkdir -p "$(dirname "$library")"
