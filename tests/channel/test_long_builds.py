@@ -195,7 +195,7 @@ def test_compilers_are_started_through_a_cache(
 
 @pytest.mark.parametrize(("variable", "value"), [
     ("TT_CONDA_COMPILE_JOBS", "many"), ("TT_CONDA_COMPILE_JOBS", "0"), ("TT_CONDA_COMPILE_JOBS", "-1"),
-    ("TT_CONDA_COMPILER_LAUNCHER", "no-such-launcher"),
+    ("TT_CONDA_COMPILER_LAUNCHER", "no-such-launcher"), ("CCACHE_PREFIX", "/nowhere/distcc"),
 ])  # fmt: skip
 def test_wrong_settings_are_said_before_anything_is_built(
     recipe: Recipe, run: Build, project: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str

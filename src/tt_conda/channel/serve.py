@@ -89,7 +89,6 @@ def serving(folders: Sequence[Path], host: str = "127.0.0.1", port: int = 0) -> 
         with _quiet():
             server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))  # in its thread
             thread.join(timeout=5)
-            server.task_dispatcher.shutdown(timeout=1)
 
 
 @contextmanager
