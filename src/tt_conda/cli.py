@@ -14,7 +14,7 @@ import threading
 from enum import Enum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -141,6 +141,10 @@ def build(
         typer.Option(metavar="upstream|FOLDER", help="For --origin source: where tt-metal/ and others are."),
     ] = None,
     tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
+    firmware: Annotated[
+        Literal["sfpi", "wheel"] | None,
+        typer.Option(help="For --origin source: compiled with SFPI, or taken from the published wheel."),
+    ] = None,
     channel: _Channels = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
     pinned: _Pinned = False,
@@ -169,6 +173,7 @@ def build(
         "pytorch_source": pytorch_source,
         "tt_source": tt_source and [_source(tt_source)],
         "tt_metal_build": tt_metal_build and [tt_metal_build],
+        "tt_firmware": firmware and [firmware],
     }
     axes = {axis: values for axis, values in asked.items() if values}
     pythons = _pythons(channel)

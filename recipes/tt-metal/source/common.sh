@@ -14,7 +14,11 @@ for folder in build/_deps/*-src/ tt-metal/tt_metal/third_party/*/; do
     done
 done
 mkdir -p tt-metal/runtime
-ln -sfn "$BUILD_PREFIX/share/tt-metalium/runtime/sfpi" tt-metal/runtime/sfpi
+if [ -d "$BUILD_PREFIX/share/tt-metalium/runtime/sfpi" ]; then
+    ln -sfn "$BUILD_PREFIX/share/tt-metalium/runtime/sfpi" tt-metal/runtime/sfpi
+else
+    install -D -m 755 -t tt-metal/runtime/sfpi/compiler/bin "$RECIPE_DIR/../tt-metal/source/riscv-tt-elf-g++"
+fi
 
 # The host environment under a short name, and no folder of this machine in the packages.
 ln -sfn "$PREFIX" host
