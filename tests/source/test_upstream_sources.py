@@ -1,0 +1,242 @@
+"""The stack that is compiled from upstream's own sources, where ``$TT_CONDA_UPSTREAM`` says where they are.
+
+It names a folder as ``--tt-source`` takes it, from which the stack is built (two hours on two cores, minutes from the
+compiler's cache), or the channel in ``output/`` of a checkout that has built it.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from published import TTNN_065, published
+from torch_builds import is_there
+from tt_conda import gate
+from tt_conda.audit.audit import audit
+from tt_conda.audit.finding import Severity
+from tt_conda.audit.flavour import undone
+from tt_conda.audit.targets import read_targets
+from tt_conda.channel import environment
+from tt_conda.channel.build import INTERNAL, build
+from tt_conda.elf.read import read
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+pytestmark = pytest.mark.xdist_group("upstream")
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+VERSION = "0.65.0.dev20251205"
+CLUSTER = str(HERE.parent / "stack/one_wormhole.yaml")
+LIBRARIES = ("libtt_metal.so", "libtt_stl.so", "libdevice.so", "libtracy.so", "_ttnncpp.so")
+OURS = {"tt-metal", "tt-metal-kernels", "tt-metal-devel", "libttnn", "ttnn", "torch-ttnn"}
+RUNTIME = {"libcxx": "libc++.so.1", "libstdcxx": "libstdc++.so.6"}
+COMPILERS = ("clangxx_linux-64", "lld", "cmake", "ninja")
+EXAMPLES = ("hello_world_compute_kernel", "add_2_integers_in_riscv", "loopback")
+
+Stack = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def upstream(
+    others: list[str | Path], python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, str]]:
+    """The channel with the stack of a C++ standard library, and how its build strings go on."""
+    named = os.environ.get("TT_CONDA_UPSTREAM")
+    if not named:
+        pytest.skip("no sources of upstream's are here: TT_CONDA_UPSTREAM names none")
+    folder = Path(named).resolve()
+    if (folder / "linux-64").is_dir():
+
+        def get(cxx_stdlib: str) -> tuple[Path, str]:
+            built = list(folder.glob(f"linux-64/torch-ttnn-*-{cxx_stdlib}_source_py{python.replace('.', '')}_*.conda"))
+            if not built:
+                pytest.skip(f"the stack with {cxx_stdlib} was not built in TT_CONDA_UPSTREAM")
+            return folder, "source"
+
+        return get
+
+    assert (folder / "tt-metal/CMakeLists.txt").is_file(), f"TT_CONDA_UPSTREAM: no tt-metal/CMakeLists.txt in {folder}"
+    project = tmp_path_factory.mktemp("upstream")
+    shutil.copytree(PROJECT / "recipes", project / "recipes", symlinks=True)
+    for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "LICENSE"):
+        shutil.copy(file, project)
+
+    def make(cxx_stdlib: str) -> tuple[Path, str]:
+        packages = ["ttnn", "tt-metal-devel", *(["torch-ttnn"] if is_there(cxx_stdlib, python, others) else [])]
+        build(
+            packages,
+            axes={"origin": ["source"], "cxx_stdlib": [cxx_stdlib], "python": [python], "tt_metal_version": [VERSION]},
+            instead={"tt_source": [str(folder)], "tt_firmware": ["sfpi" if (folder / "sfpi").is_dir() else "wheel"]},
+            channels=lambda: others, project=project, check=gate.check_package,
+        )  # fmt: skip
+        return project / "output", "local"
+
+    return make
+
+
+@pytest.fixture(scope="module", params=RUNTIME)
+def cxx_stdlib(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def stack(
+    upstream: Callable[[str], tuple[Path, str]], cxx_stdlib: str, others: list[str | Path], python: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    """An environment with all of it, and with what compiles against it."""
+    channel, kind = upstream(cxx_stdlib)
+    extension = [f"torch-ttnn * {cxx_stdlib}_{kind}_py*"] if is_there(cxx_stdlib, python, others) else []
+    devel = ["libcxx-devel"] if cxx_stdlib == "libcxx" else []
+    specs = [f"ttnn * {cxx_stdlib}_{kind}_py*", f"tt-metal-devel * {cxx_stdlib}_{kind}_*", *extension]
+    prefix = tmp_path_factory.mktemp("env") / cxx_stdlib
+    environment.install([*specs, f"python {python}.*", *COMPILERS, *devel], prefix, [channel, *others])
+    return prefix
+
+
+@pytest.fixture(scope="module")
+def sources(
+    upstream: Callable[[str], tuple[Path, str]], cxx_stdlib: str, others: list[str | Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    """The prepared sources that it was compiled from."""
+    channel, kind = upstream(cxx_stdlib)
+    prefix = tmp_path_factory.mktemp("sources") / "env"
+    environment.install([f"tt-metal-source * {kind}_*"], prefix, [channel / INTERNAL, channel, *others])
+    return prefix / "share/tt-metal-source"
+
+
+def compile_(call: Call, prefix: Path, cxx_stdlib: str, source: Path, build_folder: Path, *options: str) -> None:
+    flag = "libc++" if cxx_stdlib == "libcxx" else "libstdc++"
+    words = [
+        *("cmake", "-G", "Ninja", "-S", source, "-B", build_folder, f"-DCMAKE_CXX_FLAGS=-stdlib={flag}"),
+        *("-DCMAKE_CXX_COMPILER=clang++", "-DCMAKE_BUILD_TYPE=Release", *options),
+    ]
+    call(prefix, *words)
+    call(prefix, "cmake", "--build", build_folder)
+
+
+IMPORTS = """
+import json, os, sys
+import ttnn
+said = {"devices": ttnn.GetNumAvailableDevices() if "TT_METAL_MOCK_CLUSTER_DESC_PATH" in os.environ else None}
+try:
+    import torch
+except ImportError:
+    pass
+else:
+    import torch_ttnn
+    from torch_ttnn.cpp_extension import ttnn_module
+    said["registered"] = sys.modules["torch.ttnn"] is ttnn_module and torch.ttnn is ttnn_module
+    said["backend"] = "ttnn" in torch._dynamo.list_backends()
+paths = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "/" in line}
+said["mapped"] = sorted({os.path.realpath(path) for path in paths})
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(stack: Path, call: Call) -> dict[str, Any]:
+    """What a process says that has imported all of it, with a cluster of one chip that is not there."""
+    done = call(stack, "python", "-c", IMPORTS, TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER)
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def test_the_stack_imports(imported: dict[str, Any], stack: Path) -> None:
+    assert imported["devices"] == 1
+    if next(stack.glob("conda-meta/torch-ttnn-*.json"), None):
+        assert imported["registered"] and imported["backend"]
+
+
+def test_each_library_is_mapped_once(imported: dict[str, Any], stack: Path, cxx_stdlib: str) -> None:
+    mapped = [Path(path) for path in imported["mapped"]]
+    count = collections.Counter(path.name.split(".so")[0] for path in mapped if stack in path.parents)
+    assert {name: many for name, many in count.items() if many > 1} == {}
+    for name in LIBRARIES:
+        assert [path for path in mapped if path.name.startswith(name)] == [(stack / "lib" / name).resolve()]
+    names = {path.name for path in mapped}
+    assert any(name.startswith(RUNTIME[cxx_stdlib].rpartition(".")[0]) for name in names)
+    if cxx_stdlib == "libcxx":
+        for path in mapped:
+            linked = set(read(path).needed)
+            assert "libstdc++.so.6" not in linked or stack not in path.parents, path
+
+
+def test_the_audit_finds_nothing_in_it(stack: Path) -> None:
+    with read_targets([stack]) as scene:
+        findings = audit(scene).findings
+    bad = [
+        f"{finding.code} {finding.message}" for finding in findings
+        if finding.severity is Severity.ERROR
+        or (finding.severity is not Severity.NOTE and any(p.owner.split()[0] in OURS for p in finding.places))
+    ]  # fmt: skip
+    assert bad == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The libraries of the published wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.unpack_archive(published(TTNN_065), folder, "zip")
+    return folder / "ttnn/build/lib"
+
+
+@pytest.mark.parametrize("name", ["libtt_metal.so", "_ttnncpp.so", "libdevice.so"])
+def test_what_a_library_exports_is_what_the_published_one_exports(stack: Path, wheel: Path, name: str) -> None:
+    """Functions and variables of their own; what templates and inline functions leave depends on the compiler."""
+
+    def own(path: Path) -> set[str]:
+        symbols = read(path).symbols
+        names = {undone(symbol) for symbol in symbols.defined - symbols.weak - symbols.unique}
+        return {text for text in names if re.search(r"\b(tt|ttnn|ttsl|tt_metal)::", text)}
+
+    ours, theirs = own(stack / "lib" / name), own(wheel / name)
+    print(f"{name}: {len(ours & theirs)} of {len(theirs)} are there, {len(ours - theirs)} more")
+    for text in sorted(theirs - ours):
+        print("-", text)
+    for text in sorted(ours - theirs):
+        print("+", text)
+    assert len(ours & theirs) >= 0.98 * len(theirs)
+    assert sorted(set(read(wheel / name).needed) & set(LIBRARIES)) == sorted(
+        set(read(stack / "lib" / name).needed) & set(LIBRARIES)
+    )
+
+
+def test_a_cmake_project_calls_into_each_library(stack: Path, call: Call, tmp_path: Path, cxx_stdlib: str) -> None:
+    compile_(call, stack, cxx_stdlib, HERE / "upstream/consumer", tmp_path)
+    said = call(stack, tmp_path / "metalium", TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER).stdout.splitlines()
+    assert [line for line in said if re.match(r"\d", line)][:2] == ["12 1", "1 devices"]
+    assert call(stack, tmp_path / "nn").stdout.splitlines()[-1] == "3 6 21"
+    assert RUNTIME[cxx_stdlib] in read(tmp_path / "nn").needed
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_upstreams_examples_compile_and_look_for_a_device(
+    stack: Path, sources: Path, call: Call, tmp_path: Path, cxx_stdlib: str, name: str
+) -> None:
+    compile_(call, stack, cxx_stdlib, sources / "tt-metal/tt_metal/programming_examples" / name, tmp_path)
+    done = call(stack, tmp_path / f"metal_example_{name}", check=False)
+    assert done.returncode != 0 and "No chips detected in the cluster" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("part", ["stl", "metal", "nn"])
+def test_upstreams_own_tests_pass_that_need_no_device(
+    stack: Path, sources: Path, call: Call, tmp_path: Path, cxx_stdlib: str, part: str
+) -> None:
+    options = [f"-DTREE={sources}/tt-metal", f"-DDEPS={sources}/_deps"]
+    compile_(call, stack, cxx_stdlib, HERE / "upstream", tmp_path, *options)
+    said = call(stack, tmp_path / part).stdout
+    passed = re.search(r"^\[  PASSED  \] (\d+) tests?\.$", said, flags=re.M)
+    assert passed and int(passed[1]) > 40, said[-2000:]
+    print(part, passed[0])
