@@ -426,3 +426,19 @@ def test_builds_see_the_cache_and_the_further_stores() -> None:
     assert sum(map(len, found)) >= 10
     for names in found:
         assert names == ["TT_CONDA_CACHE", "TT_CONDA_STORES"] * (len(names) // 2)
+
+
+def test_scripts_that_compile_are_told_the_same_of_the_machine() -> None:
+    """The format allows no anchors, so the list stands in each output."""
+
+    def lists(node: Any) -> Iterator[list[str]]:
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+            if key == "secrets":
+                yield value
+            yield from lists(value)
+
+    found = [names for path in RECIPES for names in lists(yaml.safe_load(path.read_text()))]
+    assert len(found) == 9
+    every = max(found, key=len)
+    carving = [name for name in every if name.startswith("TT_CONDA_")]
+    assert {tuple(names) for names in found} == {tuple(every), tuple(carving)}
