@@ -26,7 +26,7 @@ MAY_BE_SKIPPED = {
     r"no image \S+ is here, nor can it be fetched": "an image starts from one",
     r"no [\w-]+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program; other tests cover the rule",
     r"no sources of upstream's are here: TT_CONDA_UPSTREAM names none": "two hours of compiling",
-    r"the stack with (libcxx|libstdcxx) was not built in TT_CONDA_UPSTREAM": "who names a channel says what is tried",
+    r"no ttnn with (libcxx|libstdcxx) for Python 3\.1[02] in TT_CONDA_UPSTREAM_CHANNEL": "one names what is tried",
     r"this conda has no solver (classic|libmamba|rattler)": "it ran with the solvers that there are",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
@@ -95,7 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 4 to 10)")
     if count := sum("TT_CONDA_UPSTREAM names none" in reason for reason in reasons):
         terminalreporter.section(f"{count} tests of what is compiled from upstream's sources did not run")
-        terminalreporter.line("export TT_CONDA_UPSTREAM=/path/to/sources   (docs/source.md; or an output/ that has it)")
+        terminalreporter.line("export TT_CONDA_UPSTREAM=/path/to/sources   (docs/source.md)")
     not_there = re.compile(r"no ([\w-]+ on PATH, and TT_CONDA_\w+) names none")
     missing = Counter(match[1] for reason in reasons if (match := not_there.search(reason)))
     for words, count in sorted(missing.items()):

@@ -1,7 +1,8 @@
 """The stack that is compiled from upstream's own sources, where ``$TT_CONDA_UPSTREAM`` says where they are.
 
 It names a folder as ``--tt-source`` takes it, from which the stack is built (two hours on two cores, minutes from the
-compiler's cache), or the channel in ``output/`` of a checkout that has built it.
+compiler's cache). ``$TT_CONDA_UPSTREAM_CHANNEL`` may name an ``output/`` with packages that were built from the
+recipe's own sources; then these are tried.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tt_conda.audit.finding import Severity
 from tt_conda.audit.flavour import undone
 from tt_conda.audit.targets import read_targets
 from tt_conda.channel import environment
-from tt_conda.channel.build import INTERNAL, build
+from tt_conda.channel.build import build
 from tt_conda.elf.read import read
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -43,29 +44,44 @@ RUNTIME = {"libcxx": "libc++.so.1", "libstdcxx": "libstdc++.so.6"}
 COMPILERS = ("clangxx_linux-64", "lld", "cmake", "ninja")
 EXAMPLES = ("hello_world_compute_kernel", "add_2_integers_in_riscv", "loopback")
 
-Stack = Callable[[str], Path]
+PYTHON_TESTS = {
+    "base_functionality/test_dump_and_load.py": ("-k", "test_dump_and_load"),
+    "base_functionality/test_reshape.py": ("-k", "(test_reshape or negative_1 or in_4D) and not device"),
+    "base_functionality/test_shape.py": (),
+    "base_functionality/test_to_and_from_torch.py": ("-k", "test_from_torch_none or test_to_and_from or 01_rank"),
+    "base_functionality/test_to_dtype.py": (),
+    "tensor/test_tensor_serialization.py": ("-k", "test_serialization"),
+}
+"""Files of upstream's, and which tests in them ask for no device."""
 
 
 @pytest.fixture(scope="module")
-def upstream(
-    others: list[str | Path], python: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], tuple[Path, str]]:
-    """The channel with the stack of a C++ standard library, and how its build strings go on."""
+def sources() -> Path:
+    """What was compiled: ``tt-metal``, and third parties in ``_deps``."""
     named = os.environ.get("TT_CONDA_UPSTREAM")
     if not named:
         pytest.skip("no sources of upstream's are here: TT_CONDA_UPSTREAM names none")
     folder = Path(named).resolve()
-    if (folder / "linux-64").is_dir():
+    for path in ("tt-metal/CMakeLists.txt", "_deps/googletest-src/CMakeLists.txt"):
+        assert (folder / path).is_file(), f"TT_CONDA_UPSTREAM: {folder} has no {path}"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def upstream(
+    sources: Path, others: list[str | Path], python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, str]]:
+    """The channel with the stack of a C++ standard library, and how its build strings go on."""
+    if built := os.environ.get("TT_CONDA_UPSTREAM_CHANNEL"):
 
         def get(cxx_stdlib: str) -> tuple[Path, str]:
-            built = list(folder.glob(f"linux-64/torch-ttnn-*-{cxx_stdlib}_source_py{python.replace('.', '')}_*.conda"))
-            if not built:
-                pytest.skip(f"the stack with {cxx_stdlib} was not built in TT_CONDA_UPSTREAM")
-            return folder, "source"
+            channel = Path(built).resolve()
+            if not list(channel.glob(f"linux-64/ttnn-*-{cxx_stdlib}_source_py{python.replace('.', '')}_*.conda")):
+                pytest.skip(f"no ttnn with {cxx_stdlib} for Python {python} in TT_CONDA_UPSTREAM_CHANNEL")
+            return channel, "source"
 
         return get
 
-    assert (folder / "tt-metal/CMakeLists.txt").is_file(), f"TT_CONDA_UPSTREAM: no tt-metal/CMakeLists.txt in {folder}"
     project = tmp_path_factory.mktemp("upstream")
     shutil.copytree(PROJECT / "recipes", project / "recipes", symlinks=True)
     for file in (*PROJECT.glob("variants*.yaml"), PROJECT / "LICENSE"):
@@ -76,7 +92,7 @@ def upstream(
         build(
             packages,
             axes={"origin": ["source"], "cxx_stdlib": [cxx_stdlib], "python": [python], "tt_metal_version": [VERSION]},
-            instead={"tt_source": [str(folder)], "tt_firmware": ["sfpi" if (folder / "sfpi").is_dir() else "wheel"]},
+            instead={"tt_source": [str(sources)], "tt_firmware": ["sfpi" if (sources / "sfpi").is_dir() else "wheel"]},
             channels=lambda: others, project=project, check=gate.check_package,
         )  # fmt: skip
         return project / "output", "local"
@@ -98,22 +114,10 @@ def stack(
     channel, kind = upstream(cxx_stdlib)
     extension = [f"torch-ttnn * {cxx_stdlib}_{kind}_py*"] if is_there(cxx_stdlib, python, others) else []
     devel = ["libcxx-devel"] if cxx_stdlib == "libcxx" else []
-    specs = [f"ttnn * {cxx_stdlib}_{kind}_py*", f"tt-metal-devel * {cxx_stdlib}_{kind}_*", *extension]
+    specs = [f"ttnn * {cxx_stdlib}_{kind}_py*", f"tt-metal-devel * {cxx_stdlib}_{kind}_*", *extension, "pytest"]
     prefix = tmp_path_factory.mktemp("env") / cxx_stdlib
     environment.install([*specs, f"python {python}.*", *COMPILERS, *devel], prefix, [channel, *others])
     return prefix
-
-
-@pytest.fixture(scope="module")
-def sources(
-    upstream: Callable[[str], tuple[Path, str]], cxx_stdlib: str, others: list[str | Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:  # fmt: skip
-    """The prepared sources that it was compiled from."""
-    channel, kind = upstream(cxx_stdlib)
-    prefix = tmp_path_factory.mktemp("sources") / "env"
-    environment.install([f"tt-metal-source * {kind}_*"], prefix, [channel / INTERNAL, channel, *others])
-    return prefix / "share/tt-metal-source"
 
 
 def compile_(call: Call, prefix: Path, cxx_stdlib: str, source: Path, build_folder: Path, *options: str) -> None:
@@ -240,3 +244,16 @@ def test_upstreams_own_tests_pass_that_need_no_device(
     passed = re.search(r"^\[  PASSED  \] (\d+) tests?\.$", said, flags=re.M)
     assert passed and int(passed[1]) > 40, said[-2000:]
     print(part, passed[0])
+
+
+@pytest.mark.parametrize("name", PYTHON_TESTS)
+def test_upstreams_python_tests_pass_that_need_no_device(
+    pytorch: Callable[[str], None], stack: Path, sources: Path, call: Call, cxx_stdlib: str, name: str
+) -> None:
+    pytorch(cxx_stdlib)
+    tree = sources / "tt-metal"
+    file = tree / "tests/ttnn/unit_tests" / name
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *PYTHON_TESTS[name], file]
+    said = call(stack, "env", f"PYTHONPATH={tree}", "python", *words, check=False).stdout
+    assert re.search(r"^\d+ passed", said, flags=re.M), said
+    print(said.splitlines()[-1])
