@@ -32,7 +32,7 @@ MAY_BE_SKIPPED = {
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
 
 TOOK = {"libcxx": 73, "libstdcxx": 87}
-"""Minutes from nothing for libtorch and pytorch for one Python, as docs/pytorch.md has them."""
+"""Minutes from nothing for libtorch and pytorch for one Python, as docs/measured/pytorch.md has them."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,7 +18,7 @@ from tt_conda import cli
 from tt_conda.workspace import manifest as manifests
 
 PROJECT = Path(__file__).parents[1]
-DOCUMENTS = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md")), *sorted(PROJECT.glob("docs/rules/*.md"))]
+DOCUMENTS = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md")), PROJECT / "recipes/README.md"]
 TASKS = loaded(PROJECT / "ci/tasks.py").read(PROJECT / "pixi.toml")
 UNVERIFIED = (PROJECT / "docs/unverified.md").read_text()
 

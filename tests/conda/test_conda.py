@@ -147,7 +147,7 @@ def cut(conda: Conda, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_which_pytorch_it_is(
     solving: Conda, cut: Path, priority: str, names: list[str], strict: str, flexible: str, tmp_path: Path
 ) -> None:
-    """The table of docs/publishing.md; no channel where no PyTorch is found."""
+    """The table of docs/measured/solvers.md; no channel where no PyTorch is found."""
     urls = [*(channel_url(cut / name) for name in [*names, "forge"]), *solving.channels[1:]]
     done = solving(
         "create", "--dry-run", "--json", "-p", tmp_path / "env", "torch-ttnn", check=False,
