@@ -168,6 +168,14 @@ def test_the_environments_that_are_told_are_those_that_there_are() -> None:
     assert re.findall(r"`([\w-]+)`", table) == manifests.known()
 
 
+def test_the_table_of_the_recipes_has_every_package() -> None:
+    text = (PROJECT / "recipes/README.md").read_text()
+    told = re.findall(r"^\| `([\w-]+)` \| \[[\w-]+\]\(([\w-]+)\) \|", text, re.M)
+    name = re.compile(r"^ *(?:- )?package:\n(?: *#.*\n)* *name: (\S+)$", re.M)
+    recipes = {file.parent.name: file.read_text() for file in PROJECT.glob("recipes/*/recipe.yaml")}
+    assert sorted(told) == sorted((found, folder) for folder, text in recipes.items() for found in name.findall(text))
+
+
 # --- links and tests ---
 
 
