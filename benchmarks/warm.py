@@ -43,19 +43,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["TT_CONDA_CACHE"] = str(folder / "cache")
-        from tt_conda.channel import environment, index, shell
+        from tt_conda.channel import index
+        from tt_conda.environment import shell
+        from tt_conda.environment.install import install
 
         packages = [make(folder, number) for number in range(PACKAGES)]
         channel, prefix = folder / "channel", folder / "env"
         specs = [f"p{number}" for number in range(PACKAGES)]
         cold = {
             "index": seconds(lambda: index.publish(packages, channel)),
-            "install": seconds(lambda: environment.install(specs, prefix, [channel])),
+            "install": seconds(lambda: install(specs, prefix, [channel])),
             "run": best(lambda: subprocess.run(["true"], check=True)),
         }
         warm = {
             "index": best(lambda: index.publish([], channel)),
-            "install": best(lambda: environment.install(specs, prefix, [channel])),
+            "install": best(lambda: install(specs, prefix, [channel])),
             "run": best(lambda: shell.run(prefix, ["true"])),
         }
     print(f"{PACKAGES} packages of {FILES} files")

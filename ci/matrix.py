@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tt_conda.channel.variants import narrow, render
+from tt_conda.building.variants import narrow, render
 
 PROJECT = Path(__file__).parents[1]
 AXES = ("cxx_stdlib", "python")

@@ -120,9 +120,9 @@ def main(manifest: str, arguments: list[str]) -> int:
         return 2
     os.chdir(Path(manifest).parent)
     if any(tasks[name]["cmd"].startswith("tt-conda ") for name in names):
-        from tt_conda.channel import choice  # only now: it takes a moment
+        from tt_conda.commands import defaults  # only now: it takes a moment
 
-        choice.names()  # once, for all tasks: a hash of TT_CONDA_CHANNELS tells what each was made with
+        defaults.names()  # once, for all tasks: a hash of TT_CONDA_CHANNELS tells what each was made with
     for name in names:
         if code := run(name, tasks[name], arguments[1:] if name == names[-1] else []):
             return code

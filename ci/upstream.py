@@ -33,15 +33,15 @@ from zipfile import ZipFile
 
 from packaging.version import Version
 
-from tt_conda.channel.variants import narrow
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.building.variants import narrow
 from tt_conda.inputs.lock import Lock, Want, dump, find_wheels, load
 from tt_conda.inputs.refresh import refresh
 from tt_conda.inputs.wheels import fetch_wheel, pip_command, run_pip, target_arguments
 
 PROJECT = Path(__file__).parents[1]
 
-LOCKS = ("recipes/*/*.lock", "src/tt_conda/seed/seed.lock", "tests/wheels.lock")
+LOCKS = ("recipes/*/*.lock", "src/tt_conda/embedded/inputs.lock", "tests/wheels.lock")
 """Every lock file of the project."""
 REQUIREMENTS = "ci/requirements.txt"
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 from zstandard import ZstdDecompressor
 
-from tt_conda.files import digests
+from tt_conda.base.files import digests
 
 
 def unpack(path: Path) -> Any:

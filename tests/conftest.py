@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from toolchain import program
-from tt_conda.channel import choice
+from tt_conda.commands import defaults
 
 MAY_BE_SKIPPED = {
     r"no CPython 3\.1[02] on this machine": "the build leaves out what is for it, and says so",
@@ -37,24 +37,26 @@ TOOK = {"libcxx": 73, "libstdcxx": 87}
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # pytest-xdist's workers inherit the folder from the first process
-        choice.names()  # which the workers and the commands that tests start inherit, too
+        defaults.names()  # which the workers and the commands that tests start inherit, too
         os.environ["TT_CONDA_TEST_FOLDER"] = tempfile.mkdtemp(prefix="tt-conda-tests-", dir=_memory())
 
 
 def pytest_report_header() -> str | None:
-    if not choice.is_embedded():
+    if not defaults.is_embedded():
         return (
             "what is about the embedded channel, or takes files from Debian's archive, is left out:"
-            f" TT_CONDA_CHANNELS has {', '.join(choice.names())}"
+            f" TT_CONDA_CHANNELS has {', '.join(defaults.names())}"
         )
     return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not choice.is_embedded():
-        seed = Path(__file__).parent / "seed"
+    if not defaults.is_embedded():
+        embedded = Path(__file__).parent / "embedded"
         about_it = [
-            item for item in items if item.path.is_relative_to(seed) or item.get_closest_marker("debian") is not None
+            item
+            for item in items
+            if item.path.is_relative_to(embedded) or item.get_closest_marker("debian") is not None
         ]
         config.hook.pytest_deselected(items=about_it)
         items[:] = [item for item in items if item not in about_it]

@@ -15,8 +15,8 @@ from types import ModuleType
 import pytest
 
 from script import loaded
-from tt_conda import settings
-from tt_conda.channel.places import channel_url
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url
 
 PROJECT = Path(__file__).parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -261,7 +261,7 @@ def test_the_cache_folder_is_the_one_that_tt_conda_computes(
 
 
 def test_children_in_environments_do_not_get_the_checkout_s_code(run: Run) -> None:
-    code = "from tt_conda.settings import environ; e = environ(); print([k for k in e if 'PYTHONPATH' in k])"
+    code = "from tt_conda.base.settings import environ; e = environ(); print([k for k in e if 'PYTHONPATH' in k])"
     assert run("exec", "python", "-c", code).stdout == "[]\n"
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from published import PROJECT
-from tt_conda.channel import environment
-from tt_conda.channel.variants import Output, in_order, narrow, render
+from tt_conda.building.variants import Output, in_order, narrow, render
+from tt_conda.environment import solver
 
 V065 = "0.65.0.dev20251205"
 RUNS = 10
@@ -71,7 +71,7 @@ def channel(folder: Path, records: Sequence[Record]) -> Path:
 def solved(asked: Sequence[str], *channels: Path) -> set[tuple[tuple[str, str], ...]]:
     """The different answers."""
     return {
-        tuple(sorted((r.name.normalized, str(r.build)) for r in environment.solve(asked, channels)))
+        tuple(sorted((r.name.normalized, str(r.build)) for r in solver.solve(asked, channels)))
         for _ in range(RUNS)
     }  # fmt: skip
 

@@ -21,9 +21,9 @@ SMOKE = """
 import importlib, json, pkgutil, sys
 from pathlib import Path
 import rattler, rattler_build, tt_conda
-from tt_conda.channel import environment
+from tt_conda.building.variants import VariantConfig, render
 from tt_conda.channel.index import publish
-from tt_conda.channel.variants import VariantConfig, render
+from tt_conda.environment.solver import solve
 
 for module in pkgutil.walk_packages(tt_conda.__path__, "tt_conda."):
     importlib.import_module(module.name)
@@ -31,7 +31,7 @@ recipe, folder = Path(sys.argv[1]), Path(sys.argv[2])
 (output,) = render([recipe], VariantConfig({"cxx_stdlib": ["libcxx"]}))
 package = Path(output.rendered.run_build(output_dir=folder / "built", channels=[]).packages[0])
 publish([package], folder / "channel")
-(record,) = environment.solve(["torch-cxx-stdlib * libcxx"], [folder / "channel"])
+(record,) = solve(["torch-cxx-stdlib * libcxx"], [folder / "channel"])
 print(json.dumps([rattler.__file__, rattler_build.__file__, str(record.build)]))
 """
 

@@ -21,8 +21,8 @@ from rattler_build import RenderedVariant, Stage0Recipe, VariantConfig
 
 import tt_conda
 from published import PINS, PROJECT, carved, published
+from tt_conda.building.variants import Output, closure, narrow, render
 from tt_conda.channel import index
-from tt_conda.channel.variants import Output, closure, narrow, render
 from tt_conda.inputs.lock import load
 
 if sys.version_info >= (3, 11):

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from script import loaded
-from tt_conda.channel.variants import narrow, render
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.building.variants import narrow, render
 from tt_conda.inputs.lock import Lock, load
 
 PROJECT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     shutil.copytree(PROJECT / "recipes", folder / "recipes", symlinks=True)
-    others = ("ci/proof.toml", "src/tt_conda/seed/seed.lock", "tests/wheels.lock")
+    others = ("ci/proof.toml", "src/tt_conda/embedded/inputs.lock", "tests/wheels.lock")
     for path in (*PROJECT.glob("variants*.yaml"), *(PROJECT / name for name in others)):
         (folder / path.relative_to(PROJECT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / path.relative_to(PROJECT))
@@ -175,7 +175,7 @@ def test_what_moved_stands_in_the_summary(
 
     assert upstream.main(["--write"], project, lambda name, python: [], move) == 0
     said = capsys.readouterr().out
-    assert "## `src/tt_conda/seed/seed.lock`" in said and "- libmd0 (bookworm) 1.0.4-2 → 1.0.4-3" in said
+    assert "## `src/tt_conda/embedded/inputs.lock`" in said and "- libmd0 (bookworm) 1.0.4-2 → 1.0.4-3" in said
     assert "- pytz gone" in said and "- pytz2 new: " in said
     assert "## `ci/requirements.txt`" in said and "- rich " in said and "→ 99." in said
     assert "tests/wheels.lock" not in said
@@ -188,17 +188,17 @@ def test_pins_that_cannot_be_moved_are_named_and_stay(
 
     def fails(lock: Path) -> None:
         newer_debian(lock)
-        if lock.name == "seed.lock":
+        if lock.name == "inputs.lock":
             raise TtCondaError("apt's sources name no mirror", "Add one.")
 
-    before = (project / "src/tt_conda/seed/seed.lock").read_bytes()
+    before = (project / "src/tt_conda/embedded/inputs.lock").read_bytes()
     assert upstream.main(
         ["--write"], project, lambda name, python: [], lambda project: upstream.move(project, fails, newer_tool)
     ) == 1  # fmt: skip
     said = capsys.readouterr().out
-    assert "## `src/tt_conda/seed/seed.lock` was not moved" in said and "    apt's sources name no mirror" in said
+    assert "## `src/tt_conda/embedded/inputs.lock` was not moved" in said and "    apt's sources name no mirror" in said
     assert "- rich " in said
-    assert (project / "src/tt_conda/seed/seed.lock").read_bytes() == before
+    assert (project / "src/tt_conda/embedded/inputs.lock").read_bytes() == before
 
 
 def test_another_file_of_the_same_version_is_told(upstream: ModuleType, project: Path) -> None:
@@ -297,12 +297,12 @@ def test_a_pull_request_is_opened_and_then_renewed(forge: Forge) -> None:
 
 
 def test_pins_of_any_file_are_in_it(forge: Forge) -> None:
-    forge.write("src/tt_conda/seed/seed.lock", '"1.0.4-2"', '"1.0.4-3"')
+    forge.write("src/tt_conda/embedded/inputs.lock", '"1.0.4-2"', '"1.0.4-3"')
     forge.write("ci/requirements.txt", "\nrich==", "\nrich==99.")
     forge.bump("success")
     assert "--title Upstream: the newest pins --body-file" in forge.asked.read_text()
     changed = forge.run("git", "diff", "--name-only", "main", "upstream-bump").split()
-    assert changed == ["ci/requirements.txt", "src/tt_conda/seed/seed.lock"]
+    assert changed == ["ci/requirements.txt", "src/tt_conda/embedded/inputs.lock"]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import yaml
 
 from script import loaded
 from test_docs import check
+from tt_conda.base.settings import engine_environ
 from tt_conda.inputs.store import Store
-from tt_conda.settings import engine_environ
 
 PROJECT = Path(__file__).parents[1]
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yml"))

@@ -10,7 +10,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from tt_conda.channel import choice, environment
+from tt_conda.commands import defaults
+from tt_conda.environment.install import install
 
 STAND_INS = {"gcc": "clang", "readelf": "llvm-readelf", "c++filt": "llvm-cxxfilt"}
 
@@ -49,5 +50,5 @@ def _made(name: str, *specs: str) -> Path:
     prefix = folder / name
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        environment.install(list(specs), prefix, choice.others())
+        install(list(specs), prefix, defaults.others())
     return prefix

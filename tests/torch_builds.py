@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from rattler import Channel, Gateway, MatchSpec
 
-from tt_conda import network
-from tt_conda.channel import choice, environment
-from tt_conda.channel.places import channel_url
-from tt_conda.errors import TtCondaError
-from tt_conda.seed.assemble import available_pythons
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.location import channel_url
+from tt_conda.channel import network
+from tt_conda.commands import defaults
+from tt_conda.embedded.assemble import available_pythons
+from tt_conda.environment import solver
+from tt_conda.environment.install import install
 
 
 def is_there(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> bool:
@@ -36,12 +38,12 @@ def require(cxx_stdlib: str, python: str, channels: Sequence[str | Path]) -> Non
 
 def require_one_for_the_stack(channels: Sequence[str | Path]) -> None:
     """Leave a test out where no channel has a PyTorch that fits the published tt-metal."""
-    if choice.is_embedded() and "3.10" not in available_pythons():
+    if defaults.is_embedded() and "3.10" not in available_pythons():
         pytest.skip("no CPython 3.10 on this machine")
     stack = ["tt-metal ==0.65.0.dev20251205", "python 3.10.*"]
-    environment.solve(stack, channels)  # what is wrong with that is not PyTorch's absence
+    solver.solve(stack, channels)  # what is wrong with that is not PyTorch's absence
     try:
-        environment.solve([*stack, "pytorch >=2.6,<2.8"], channels)
+        solver.solve([*stack, "pytorch >=2.6,<2.8"], channels)
     except TtCondaError:
         command = "tt-conda build pytorch --cxx-stdlib libstdcxx --python 3.10"
         pytest.skip(f"no pytorch with libstdcxx for Python 3.10 is here; to build it: {command}")
@@ -50,5 +52,5 @@ def require_one_for_the_stack(channels: Sequence[str | Path]) -> None:
 def stack_environment(prefix: Path, channels: Sequence[str | Path]) -> Path:
     """An environment with torch-ttnn; the test is left out where no channel has a PyTorch for it."""
     require_one_for_the_stack(channels)
-    environment.install(["torch-ttnn", "python 3.10.*"], prefix, channels)
+    install(["torch-ttnn", "python 3.10.*"], prefix, channels)
     return prefix

@@ -14,12 +14,12 @@ import pytest
 from published import TORCH_020, TTNN_065, published
 from toolchain import cxx_environment
 from tt_conda.audit.audit import audit
-from tt_conda.audit.demangle import demangle
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.flavour import flavour_of, undone
 from tt_conda.audit.machine import policies
 from tt_conda.audit.scene import Baseline
 from tt_conda.audit.targets import read_targets
+from tt_conda.elf.demangle import demangle
 
 TTNN_062 = "ttnn-shutov-0.62.0.dev20250916-3.10"
 TTNN_081 = "ttnn-0.81.1-3.10"

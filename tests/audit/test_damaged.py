@@ -13,10 +13,10 @@ import pytest
 from rattler.package_streaming import extract
 
 from published import PROJECT
+from tt_conda.embedded.assemble import ensure_channel
+from tt_conda.formats.archive import unpack_wheel
 from tt_conda.inputs.lock import load
 from tt_conda.inputs.wheels import fetch_wheel
-from tt_conda.inputs.zip import unpack_wheel
-from tt_conda.seed.assemble import ensure_channel
 
 FUZZ = Path(__file__).with_name("fuzz.py")
 GIGABYTE = 1_000_000_000
@@ -24,7 +24,7 @@ GIGABYTE = 1_000_000_000
 
 def wheel(name: str) -> Path:
     """A small wheel of the embedded channel."""
-    pins = load(PROJECT / "src/tt_conda/seed/seed.lock").wheel
+    pins = load(PROJECT / "src/tt_conda/embedded/inputs.lock").wheel
     (pin,) = (pin for pin in pins if pin.name == name and pin.python == "3.12")
     return fetch_wheel(pin)
 

@@ -18,10 +18,10 @@ from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.scene import ROOT, SYSTEM, Scene
 from tt_conda.audit.targets import read_targets, wheel
+from tt_conda.base.errors import TtCondaError
 from tt_conda.channel.index import publish
 from tt_conda.elf import read
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs.zip import unpack_wheel
+from tt_conda.formats.archive import unpack_wheel
 
 Compile = Callable[..., Path]
 Pack = Callable[..., Path]

@@ -18,9 +18,9 @@ import pytest
 
 from handmade import DIST_INFO, NAME, make_wheel, tree
 from published import PINS, RULES, published
+from tt_conda.base.errors import TtCondaError
 from tt_conda.carve import Rules, carve, load_rules
 from tt_conda.elf import read
-from tt_conda.errors import TtCondaError
 
 Compile = Callable[..., Path]
 

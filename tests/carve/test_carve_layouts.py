@@ -12,9 +12,9 @@ import pytest
 
 from handmade import DIST_INFO, make_wheel, tree
 from published import tags
+from tt_conda.base.errors import TtCondaError
 from tt_conda.carve import Rules, carve
 from tt_conda.carve.rules import Edit
-from tt_conda.errors import TtCondaError
 from tt_conda.providers import load_providers
 
 Compile = Callable[..., Path]

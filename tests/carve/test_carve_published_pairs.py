@@ -16,9 +16,9 @@ import pytest
 
 from published import PROJECT, RULES, TORCH_020, TTNN_065, carved, files, published
 from toolchain import program
+from tt_conda.base.errors import TtCondaError
 from tt_conda.carve import CarveReport, Rules, carve, load_rules
 from tt_conda.elf import read
-from tt_conda.errors import TtCondaError
 
 TTNN_RULES = load_rules([RULES])
 TORCH_RULES = load_rules([PROJECT / "recipes/torch-ttnn/carve.toml"])

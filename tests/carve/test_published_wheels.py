@@ -21,8 +21,9 @@ from packaging.version import Version
 
 from published import PINS, RULES, Carved, carved, dynamic, files, tags
 from tt_conda.carve import load_rules
-from tt_conda.channel import choice, environment
+from tt_conda.commands import defaults
 from tt_conda.elf import is_shared_object, plain_soname, read, soname_stem
+from tt_conda.environment.install import install
 from tt_conda.providers import load_providers
 
 HASHED = re.compile(r"-[0-9a-f]{8}\.")
@@ -231,8 +232,8 @@ def dependencies() -> Path:
     assert {spec.split()[0] for spec in specs} == USED
     with (folder / "dependencies.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        channels = choice.others()
-        environment.install(sorted(specs), folder / "dependencies", channels)
+        channels = defaults.others()
+        install(sorted(specs), folder / "dependencies", channels)
     return folder / "dependencies"
 
 

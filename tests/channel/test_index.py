@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from channel_forms import check_forms
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests
 from tt_conda.channel import index
-from tt_conda.errors import TtCondaError
-from tt_conda.files import digests
 
 Make = Callable[..., Path]
 

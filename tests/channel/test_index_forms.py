@@ -19,10 +19,10 @@ import pytest
 from rattler import Gateway, SourceConfig
 
 from channel_forms import check_forms, unpack
+from tt_conda.base.errors import TtCondaError
 from tt_conda.channel import index, repodata
 from tt_conda.channel.publish import publish
 from tt_conda.channel.serve import serving
-from tt_conda.errors import TtCondaError
 
 Make = Callable[..., Path]
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda import network
-from tt_conda.channel import archive, environment, index
-from tt_conda.channel.build import build
-from tt_conda.errors import TtCondaError
-from tt_conda.files import digests
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests
+from tt_conda.building.build import build
+from tt_conda.channel import index, network
+from tt_conda.environment import solver
+from tt_conda.environment.install import install
+from tt_conda.formats import conda
 
 FORGE = "https://conda.anaconda.org/conda-forge"
 TOKEN = "Bearer a-secret"
@@ -127,9 +129,9 @@ def test_packages_come_from_the_mirror_and_keep_their_address(tmp_path: Path, ch
     with serve(channel, seen, TOKEN) as url:
         config = write(tmp_path / "PIXI_HOME/config.toml", mirrors(_=url))
         with pytest.raises(TtCondaError):
-            environment.solve(["tool"], ["conda-forge"])
+            solver.solve(["tool"], ["conda-forge"])
         write(config, f'authentication-override-file = "{keys}"\n{mirrors(_=url)}')
-        records = environment.install(["tool"], tmp_path / "env", ["conda-forge"])
+        records = install(["tool"], tmp_path / "env", ["conda-forge"])
     assert {record.url for record in records} == {
         f"{FORGE}/linux-64/lib-2.0-0.conda", f"{FORGE}/linux-64/tool-1.0-0.conda"
     }  # fmt: skip
@@ -139,7 +141,7 @@ def test_packages_come_from_the_mirror_and_keep_their_address(tmp_path: Path, ch
 def test_a_channel_whose_name_begins_alike_is_another(tmp_path: Path, channel: Path) -> None:
     with serve(channel, []) as url:
         write(tmp_path / "PIXI_HOME/config.toml", f'[mirrors]\n"{url}/linux" = ["http://127.0.0.1:1/"]\n')
-        assert environment.solve(["tool"], [url])
+        assert solver.solve(["tool"], [url])
 
 
 def test_what_an_index_is_asked_for(tmp_path: Path, channel: Path) -> None:
@@ -147,7 +149,7 @@ def test_what_an_index_is_asked_for(tmp_path: Path, channel: Path) -> None:
     with serve(channel, seen) as url:
         options = "[repodata-config]\ndisable-sharded = true\ndisable-zstd = true\n"
         write(tmp_path / "PIXI_HOME/config.toml", options + mirrors(_=url))
-        environment.solve(["tool"], ["conda-forge"])
+        solver.solve(["tool"], ["conda-forge"])
     assert "/linux-64/repodata.json" in seen
     assert not [path for path in seen if "shards" in path or path.endswith(".zst")]
 
@@ -177,8 +179,8 @@ def test_a_build_through_a_mirror_is_the_same_package(
             build([], channels=lambda: ["conda-forge"], project=project)
         assert {"/linux-64/needed-1.0-0.conda", "/linux-64/lib-2.0-0.conda"} <= set(seen)
         (package,) = project.glob("output/noarch/*.conda")
-        with archive.opened(package) as parts:
-            said = parts[archive.INFO].read("info/recipe/rendered_recipe.yaml").decode()
+        with conda.opened(package) as parts:
+            said = parts[conda.INFO].read("info/recipe/rendered_recipe.yaml").decode()
         assert "127.0.0.1" not in said and f"{FORGE}/linux-64/needed-1.0-0.conda" in said
         found.append(digests(package)[0])
     assert found[0] == found[1]

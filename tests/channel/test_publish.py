@@ -24,11 +24,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 from zstandard import ZstdDecompressor
 
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests
 from tt_conda.channel import index, upload
 from tt_conda.channel.publish import publish
 from tt_conda.channel.upload import SECRETS
-from tt_conda.errors import TtCondaError
-from tt_conda.files import digests
 
 Make = Callable[..., Path]
 SECRET = "a-key-that-nobody-may-read"

@@ -24,9 +24,10 @@ from urllib.request import urlopen
 import pytest
 
 import tools
-from tt_conda import settings
-from tt_conda.channel import environment, index, publish
-from tt_conda.errors import TtCondaError
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.channel import index, publish
+from tt_conda.environment.install import install
 
 Make = Callable[..., Path]
 PINS = Path(__file__).with_name("quetz.txt")
@@ -160,7 +161,7 @@ def test_published_again_refused_and_installed(
     again = publish.publish(destination, output)
     assert (again.published, len(again.there)) == ([], 3)
 
-    records = environment.install(["tool", "data"], tmp_path / "env", [f"{server}/get/first"])
+    records = install(["tool", "data"], tmp_path / "env", [f"{server}/get/first"])
     here = {path.name: record["sha256"] for path, record in index.records(output).items()}
     assert {record.file_name: record.sha256.hex() for record in records} == here
     assert (tmp_path / "env/share/tool").read_text() == "tool 1.0 0"

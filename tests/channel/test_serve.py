@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tt_conda.channel import environment, index, serve
+from tt_conda.base.errors import TtCondaError
+from tt_conda.channel import index, serve
 from tt_conda.channel.serve import URL_VARIABLE, serving
-from tt_conda.errors import TtCondaError
+from tt_conda.environment.install import install
 
 Make = Callable[..., Path]
 PACKAGE = "linux-64/lib-1.0-0.conda"
@@ -152,7 +153,7 @@ def test_several_channels(channel: Path, tmp_path: Path, make: Make) -> None:
 
 
 def test_rattler_installs_from_it(url: str, tmp_path: Path) -> None:
-    records = environment.install(["tool"], tmp_path / "env", [url])
+    records = install(["tool"], tmp_path / "env", [url])
     assert {record.name.normalized for record in records} == {"tool", "lib"}
     assert all(str(record.url).startswith(url) for record in records)
 

@@ -11,10 +11,10 @@ import pytest
 
 import torch_builds
 from real_conda import Conda, require, solvers
-from tt_conda import settings
-from tt_conda.channel import choice
-from tt_conda.channel.places import channel_url
-from tt_conda.seed.assemble import available_pythons
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url
+from tt_conda.commands import defaults
+from tt_conda.embedded.assemble import available_pythons
 
 PROJECT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def channels() -> list[str]:
     output = PROJECT / "output"
     if not any(output.glob("linux-64/*.conda")):
         pytest.fail(f"there are no packages in {output}: run `ci/run build` first", pytrace=False)
-    return [channel_url(channel) for channel in (output, *choice.others())]
+    return [channel_url(channel) for channel in (output, *defaults.others())]
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +56,13 @@ def solving(request: pytest.FixtureRequest, conda: Conda) -> Conda:
 @pytest.fixture(scope="session")
 def python() -> str:
     """The newest Python that there is a ttnn for."""
-    return list(available_pythons())[-1] if choice.is_embedded() else "3.12"
+    return list(available_pythons())[-1] if defaults.is_embedded() else "3.12"
 
 
 @pytest.fixture(scope="session")
 def pytorch(conda: Conda) -> None:
     """A PyTorch for torch-ttnn is in the channels; else the test is left out."""
-    if choice.is_embedded() and "3.10" not in available_pythons():
+    if defaults.is_embedded() and "3.10" not in available_pythons():
         pytest.skip("no CPython 3.10 on this machine")
     extra = [channel_url(channel) for channel in settings.extra_channels()]
     torch_builds.require("libstdcxx", "3.10", [*conda.channels, *extra])

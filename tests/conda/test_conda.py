@@ -14,10 +14,10 @@ import metalium
 import tools
 import torch_builds
 from real_conda import Conda, with_each, with_each_solver
-from tt_conda import settings
 from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url, local_path
 from tt_conda.channel import index
-from tt_conda.channel.places import channel_url, local_path
 from tt_conda.channel.serve import serving
 
 TORCH_TTNN = ["torch", "torch_ttnn", "torch_ttnn.cpp_extension"]

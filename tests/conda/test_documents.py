@@ -12,8 +12,8 @@ import pytest
 
 from real_conda import Conda, with_each
 from script import loaded
-from tt_conda import settings
-from tt_conda.channel.places import channel_url
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url
 
 PROJECT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"<!-- runs with ([\w-]+) -->\n```sh\n(.*?)```", re.S)

@@ -14,9 +14,9 @@ import pytest
 from elf_files import agree, dynamic_mutations, mutations, strip_section_headers
 from published import dynamic, tags
 from toolchain import program
+from tt_conda.base.errors import TtCondaError
 from tt_conda.elf import ElfError, read
 from tt_conda.elf.rewrite import Change, apply
-from tt_conda.errors import TtCondaError
 
 Compile = Callable[..., Path]
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs import debian, store
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import sha256_of
+from tt_conda.embedded.table import Table
+from tt_conda.formats.deb import deb_control, unpack_deb
+from tt_conda.inputs import debian
 from tt_conda.inputs.lock import Deb, find_deb
-from tt_conda.inputs.unpack import deb_control, unpack_deb
-from tt_conda.seed.table import Table
 
 SHA = "0" * 64
 
@@ -21,7 +22,7 @@ def small() -> Deb:
 @pytest.mark.debian
 def test_from_the_archive_into_an_empty_cache(cache: Path, tmp_path: Path, small: Deb) -> None:
     path = debian.fetch_debs([small])[small.sha256]
-    assert path.is_relative_to(cache) and store.sha256_of(path) == small.sha256
+    assert path.is_relative_to(cache) and sha256_of(path) == small.sha256
     unpack_deb(path, tmp_path / "out")
     assert list((tmp_path / "out").rglob("libmd.so.0"))
     assert deb_control(path)["Package"] == "libmd0"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 from tt_conda.inputs.lock import Deb, Lock, Want, Wheel, dump, dumps, find_deb, find_wheel, load
 
 SHA = "0" * 64

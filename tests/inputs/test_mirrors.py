@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda import settings
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs import children, mirrors
+from tt_conda.base import process, settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.inputs import mirrors
 from tt_conda.inputs.debian import fetch_debs
 from tt_conda.inputs.lock import Deb, Source, Wheel
 from tt_conda.inputs.mirrors import LISTING, Mirror
@@ -169,12 +169,12 @@ def test_ctrl_c_ends_a_download(folder: Path, serve: Serve, store: Store) -> Non
     """Its thread sees it between two pieces, though the server would go on for ten seconds."""
     mirror = Mirror(serve(folder, Drip))
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), children.Pool(1) as pool:
+    with pytest.raises(KeyboardInterrupt), process.Pool(1) as pool:
         pool.submit(mirror.fetch, FILE, store)
         time.sleep(0.5)
         raise KeyboardInterrupt
     assert time.monotonic() - start < 5
-    assert not children.stopped.is_set()
+    assert not process.stopped.is_set()
 
 
 # --- where they are asked ---
@@ -221,7 +221,7 @@ def test_an_error_says_which_places_were_tried_and_the_way_out(
 FULL = """
 import resource, sys
 from pathlib import Path
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 from tt_conda.inputs.transfer import StoredFile, export, import_
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:

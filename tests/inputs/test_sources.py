@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import sha256_of
 from tt_conda.inputs.lock import Lock, Source, dump, find_source, load
 from tt_conda.inputs.refresh import refresh
 from tt_conda.inputs.sources import unpack_sources
-from tt_conda.inputs.store import Store, sha256_of
+from tt_conda.inputs.store import Store
 
 PYTORCH = Path(__file__).parents[2] / "recipes/pytorch-libcxx/sources.lock"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 from tt_conda.inputs.store import Store
 
 DATA = b"data" * 1000
@@ -72,7 +72,7 @@ def test_leftovers_of_killed_processes_are_removed(store: Store) -> None:
 FILL = """
 import hashlib, sys
 from pathlib import Path
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 from tt_conda.inputs.store import Store
 folder = Path(sys.argv[1])
 data = b"x" * 3_000_000

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from debian_archive import LocalArchive, local_archive
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import sha256_of
 from tt_conda.inputs import debian
 from tt_conda.inputs.lock import Deb, Lock, Source, Want, dump
 from tt_conda.inputs.sources import unpack_sources
-from tt_conda.inputs.store import Store, sha256_of
+from tt_conda.inputs.store import Store
 
 pytestmark = pytest.mark.debian
 
@@ -25,7 +26,7 @@ def archive(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def gone(*pins: Deb) -> debian.GoneError:
     with pytest.raises(debian.GoneError) as error:
-        debian.fetch_debs(pins, lock="seed.lock")
+        debian.fetch_debs(pins, lock="inputs.lock")
     return error.value
 
 
@@ -44,7 +45,7 @@ def test_what_is_gone_is_named_with_what_is_there_and_two_ways_out(archive: Loca
     archive.publish()
     error = gone(old, stays)
     assert "libx 1-1: superseded by 1-2" in error.what and "liby" not in error.what
-    assert "TT_CONDA_STORES" in error.way_out and "tt-conda lock-inputs seed.lock" in error.way_out
+    assert "TT_CONDA_STORES" in error.way_out and "tt-conda lock-inputs inputs.lock" in error.way_out
 
 
 def test_the_current_file_has_the_hash_of_the_signed_index(archive: LocalArchive) -> None:
@@ -122,8 +123,8 @@ def test_another_file_of_the_same_version_is_a_wrong_hash(archive: LocalArchive)
     pin = archive.add("libx", "1-1", {"usr/x": b"2"}).model_copy(update={"sha256": "ab" * 32})
     archive.publish()
     with pytest.raises(TtCondaError, match="wrong hash") as error:
-        debian.fetch_debs([pin], lock="seed.lock")
-    assert not isinstance(error.value, debian.GoneError) and "lock-inputs seed.lock" in error.value.way_out
+        debian.fetch_debs([pin], lock="inputs.lock")
+    assert not isinstance(error.value, debian.GoneError) and "lock-inputs inputs.lock" in error.value.way_out
 
 
 def test_sources_are_never_replaced(archive: LocalArchive, tmp_path: Path) -> None:

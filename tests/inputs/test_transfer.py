@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda import settings
-from tt_conda.errors import TtCondaError
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
 from tt_conda.inputs.lock import Lock, Wheel, dump
 from tt_conda.inputs.mirrors import LISTING
 from tt_conda.inputs.store import Store

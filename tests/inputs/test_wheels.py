@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tt_conda.base.errors import TtCondaError
 from tt_conda.cli import app
-from tt_conda.errors import TtCondaError
 from tt_conda.inputs.lock import Lock, Want, Wheel, dump, load
 from tt_conda.inputs.refresh import refresh
 from tt_conda.inputs.wheels import fetch_all, fetch_wheel

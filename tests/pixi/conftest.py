@@ -14,10 +14,10 @@ import pytest
 
 import tools
 from torch_builds import require
-from tt_conda import settings
+from tt_conda.base import settings
 from tt_conda.channel import index
 from tt_conda.channel.serve import serving
-from tt_conda.seed.assemble import ensure_channel
+from tt_conda.embedded.assemble import ensure_channel
 
 PROJECT = Path(__file__).parents[2]
 FORGE = "https://conda.anaconda.org/conda-forge"

@@ -14,10 +14,10 @@ import yaml
 
 import metalium
 import tools
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.location import channel_url
 from tt_conda.channel import index
-from tt_conda.channel.places import channel_url
 from tt_conda.channel.serve import serving
-from tt_conda.errors import TtCondaError
 from tt_conda.workspace import manifest as manifests
 
 pytestmark = pytest.mark.xdist_group("pixi")
@@ -87,7 +87,7 @@ def test_the_lock_settles(checkout: Path, pixi: Pixi) -> None:
 
 
 def test_a_person_s_own_channels_win(checkout: Path, pixi: Pixi) -> None:
-    said = ["run", "python", "-c", "from tt_conda import settings; print(settings.channels())"]
+    said = ["run", "python", "-c", "from tt_conda.base import settings; print(settings.channels())"]
     assert pixi(*said, cwd=checkout, TT_CONDA_CHANNELS="mine").stdout.strip() == "['mine']"
     assert pixi(*said, cwd=checkout).stdout.strip() == "[]"
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from torch_builds import require
-from tt_conda import settings
-from tt_conda.channel import choice, environment
-from tt_conda.seed.assemble import available_pythons
+from tt_conda.base import settings
+from tt_conda.commands import defaults
+from tt_conda.embedded.assemble import available_pythons
+from tt_conda.environment.install import install
 
 PROJECT = Path(__file__).parents[2]
 COMPILER = ["clangxx_linux-64", "lld", "cmake", "ninja", "libcxx-devel"]
@@ -24,7 +25,7 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def channels() -> list[str | Path]:
-    return [PROJECT / "output", *settings.extra_channels(), *choice.others()]
+    return [PROJECT / "output", *settings.extra_channels(), *defaults.others()]
 
 
 @pytest.fixture(scope="session")
@@ -33,14 +34,14 @@ def environment_with(channels: list[str | Path], tmp_path_factory: pytest.TempPa
     made: dict[tuple[str, str, tuple[str, ...]], Path] = {}
 
     def make(cxx_stdlib: str, python: str = "3.10", *more: str) -> Path:
-        if choice.is_embedded() and python not in available_pythons():
+        if defaults.is_embedded() and python not in available_pythons():
             pytest.skip(f"no CPython {python} on this machine")
         require(cxx_stdlib, python, channels)
         key = (cxx_stdlib, python, more)
         if key not in made:
             folder = tmp_path_factory.mktemp("torch") / "env"
             specs = [f"pytorch * {cxx_stdlib}_*", f"python {python}.*", *COMPILER, *more]
-            environment.install(specs, folder, channels)
+            install(specs, folder, channels)
             made[key] = folder
         return made[key]
 

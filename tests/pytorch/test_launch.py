@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.channel import environment
+from tt_conda.environment.install import install
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -138,7 +138,7 @@ ccache --print-stats > {stats}
 @pytest.fixture(scope="module")
 def compiler(channels: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiler") / "env"
-    environment.install(["ccache", "clangxx_linux-64", "cmake", "libcxx-devel", "lld", "ninja"], folder, channels)
+    install(["ccache", "clangxx_linux-64", "cmake", "libcxx-devel", "lld", "ninja"], folder, channels)
     return folder
 
 

@@ -15,10 +15,10 @@ import pytest
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
-from tt_conda.channel import environment
-from tt_conda.channel.prefix import installed
+from tt_conda.base.errors import TtCondaError
 from tt_conda.elf.read import read
-from tt_conda.errors import TtCondaError
+from tt_conda.environment import solver
+from tt_conda.environment.prefix import installed
 
 HERE = Path(__file__).parent
 DEVICE = HERE.parent / "standin/torch-ttnn/torch_ttnn/cpp_extension/ttnn_cpp_extension"
@@ -295,7 +295,7 @@ def test_record_says_what_is_there(prefix: Path) -> None:
 def test_what_does_not_fit_is_not_installed(channels: list[str | Path], environment_with: Environment) -> None:
     environment_with("libcxx")
     with pytest.raises(TtCondaError) as error:
-        environment.solve(["torch-ttnn * libstdcxx_*", "pytorch * libcxx_*", "python 3.10.*"], channels)
+        solver.solve(["torch-ttnn * libstdcxx_*", "pytorch * libcxx_*", "python 3.10.*"], channels)
     assert re.search(r"torch-cxx-stdlib ==?1\.0 lib(std)?cxx\b", error.value.what), error.value.what
 
 

@@ -9,10 +9,10 @@ import pytest
 from rattler_build import assemble_package
 
 from published import PROJECT
-from tt_conda.channel import environment
+from tt_conda.base.errors import TtCondaError
+from tt_conda.building.variants import Output, narrow, render
 from tt_conda.channel.index import publish
-from tt_conda.channel.variants import Output, narrow, render
-from tt_conda.errors import TtCondaError
+from tt_conda.environment import solver
 
 OURS = ("torch-cxx-stdlib", "libtorch", "pytorch")
 STDLIBS = ("libcxx", "libstdcxx")
@@ -83,7 +83,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def solve(asked: list[str], *channels: Path) -> dict[str, str]:
-    return {record.name.normalized: str(record.build) for record in environment.solve(asked, channels)}
+    return {record.name.normalized: str(record.build) for record in solver.solve(asked, channels)}
 
 
 @pytest.mark.parametrize("cxx_stdlib", STDLIBS)

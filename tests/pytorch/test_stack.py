@@ -14,7 +14,7 @@ from torch_builds import stack_environment
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
-from tt_conda.seed.link import is_glibc
+from tt_conda.embedded.link import is_glibc
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -14,7 +14,7 @@ from tt_conda.audit.finding import Finding, Place, Severity
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets import read_targets
 from tt_conda.audit.verdict import check_codes, judge
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 
 
 def finding(subject: str, *, code: str = "TC901", severity: Severity = Severity.ERROR) -> Finding:

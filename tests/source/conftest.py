@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from torch_builds import require
-from tt_conda import gate, settings
-from tt_conda.channel import choice, environment
-from tt_conda.channel.build import Built, build
-from tt_conda.seed.assemble import available_pythons
+from tt_conda.base import settings
+from tt_conda.building import gate
+from tt_conda.building.build import Built, build
+from tt_conda.commands import defaults
+from tt_conda.embedded.assemble import available_pythons
+from tt_conda.environment.install import install
 
 PROJECT = Path(__file__).parents[2]
 VERSION = "0.65.0.dev20251205"
@@ -30,7 +32,7 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def python() -> str:
     """One of the Pythons that there are packages for."""
-    return "3.10" if not choice.is_embedded() or "3.10" in available_pythons() else next(iter(available_pythons()))
+    return "3.10" if not defaults.is_embedded() or "3.10" in available_pythons() else next(iter(available_pythons()))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,7 @@ def others() -> list[str | Path]:
     """tt-conda's own package, PyTorch where it is, and everything else."""
     if not any((PROJECT / "output").glob("noarch/tt-conda-*.conda")):
         pytest.fail("there is no package of tt-conda in output/: run `ci/run build` first", pytrace=False)
-    return [PROJECT / "output", *settings.extra_channels(), *choice.others()]
+    return [PROJECT / "output", *settings.extra_channels(), *defaults.others()]
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +88,7 @@ def environment_with(
         folder = tmp_path_factory.mktemp("env") / "env"
         tag = {"ttnn": f"{cxx_stdlib}_{kind}_py*", "torch-ttnn": f"{cxx_stdlib}_{kind}_py*"}
         specs = [f"{name} * {tag.get(name, f'{cxx_stdlib}_{kind}_*')}" for name in packages]
-        environment.install([*specs, f"python {python}.*", *more], folder, [project / "output", *others])
+        install([*specs, f"python {python}.*", *more], folder, [project / "output", *others])
         return folder
 
     return run

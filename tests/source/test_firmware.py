@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from published import TTNN_065, published
-from tt_conda.channel.variants import narrow, render
+from tt_conda.building.variants import narrow, render
 
 PROJECT = Path(__file__).parents[2]
 SOURCE = PROJECT / "recipes/tt-metal/source"

@@ -21,12 +21,12 @@ import pytest
 from published import TORCH_020, TTNN_065, published
 from script import loaded
 from toolchain import program
-from tt_conda.channel import environment
-from tt_conda.channel.variants import Output, in_order, narrow, render
+from tt_conda.building.variants import Output, in_order, narrow, render
+from tt_conda.embedded.assemble import ensure_channel
+from tt_conda.environment import solver
+from tt_conda.formats.archive import unpack_tar
 from tt_conda.inputs import lock as locks
 from tt_conda.inputs.debian import fetch_debs
-from tt_conda.inputs.unpack import unpack_tar
-from tt_conda.seed.assemble import ensure_channel
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -141,7 +141,7 @@ def test_what_they_need_can_be_solved() -> None:
             wanted = tuple(sorted(spec for name, spec in named.items() if name not in own))
             if wanted and wanted not in solved:
                 solved.add(wanted)
-                absent |= set(environment.solve_present(wanted, [channel])[1])
+                absent |= set(solver.solve_present(wanted, [channel])[1])
     assert len(solved) > 10
     assert absent == ABSENT
 

@@ -18,15 +18,17 @@ import pytest
 
 from tools import require as require_tool
 from torch_builds import is_there
-from tt_conda import settings
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
-from tt_conda.channel import archive, environment
-from tt_conda.channel.build import INTERNAL, Built
-from tt_conda.channel.verify import verify
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.building.build import INTERNAL, Built
+from tt_conda.building.verify import verify
 from tt_conda.elf.read import read
-from tt_conda.errors import TtCondaError
+from tt_conda.environment import solver
+from tt_conda.environment.install import install
+from tt_conda.formats import conda
 
 Make = Callable[..., Built]
 Environment = Callable[..., Path]
@@ -91,8 +93,8 @@ def test_what_is_compiled_once_is_in_one_package(stacks: Callable[[str], Path], 
 
     def files(channel: Path, name: str) -> set[str]:
         (package,) = channel.glob(f"linux-64/{name}-[0-9]*-{cxx_stdlib}_local_*.conda")
-        with archive.opened(package, [archive.INFO]) as parts:
-            paths = json.loads(parts[archive.INFO].read("info/paths.json"))["paths"]
+        with conda.opened(package, [conda.INFO]) as parts:
+            paths = json.loads(parts[conda.INFO].read("info/paths.json"))["paths"]
         return {path["_path"] for path in paths if not path["_path"].startswith("etc/conda/test-files/")}
 
     output = project / "output"
@@ -209,10 +211,10 @@ def test_debug(make: Make, project: Path, others: list[str | Path]) -> None:
     (stem,) = (
         s for s in (*result.built, *result.current, *result.reused) if re.match("tt-metal-[0-9].*-libcxx_localdebug", s)
     )
-    found = environment.solve(["tt-metal * libcxx_*"], channels)
+    found = solver.solve(["tt-metal * libcxx_*"], channels)
     assert next(str(r.build) for r in found if r.name.normalized == "tt-metal").startswith("libcxx_local_")
     prefix = project / "debug"
-    environment.install([f"tt-metal * {stem.rsplit('-', 1)[1]}"], prefix, channels)
+    install([f"tt-metal * {stem.rsplit('-', 1)[1]}"], prefix, channels)
     library = prefix / "lib/libtt_metal.so"
     assert b".debug_info" in library.read_bytes()
     is_debug = ctypes.CDLL(str(library))._ZN2tt8tt_metal8is_debugEv
@@ -225,10 +227,10 @@ def test_what_does_not_fit_is_not_installed(make: Make, project: Path, others: l
     for cxx_stdlib in STDLIBS:
         make("libttnn", "torch-cxx-stdlib", cxx_stdlib=cxx_stdlib)
         each = [f"{name} * {cxx_stdlib}_local_*" for name in ("libttnn", "tt-metal")]
-        environment.solve([*each, f"torch-cxx-stdlib * {cxx_stdlib}"], channels)
+        solver.solve([*each, f"torch-cxx-stdlib * {cxx_stdlib}"], channels)
     for spec in ("tt-metal * libstdcxx_local_*", "torch-cxx-stdlib * libstdcxx"):
         with pytest.raises(TtCondaError, match=spec.split(" ")[0]):
-            environment.solve(["libttnn * libcxx_local_*", spec], channels)
+            solver.solve(["libttnn * libcxx_local_*", spec], channels)
 
 
 @pytest.mark.parametrize("cxx_stdlib", STDLIBS)

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from rattler.package_streaming import download_to_path
 
-from tt_conda import network
-from tt_conda.audit.inventory import PackageFacts, channel_facts, package_facts
-from tt_conda.channel import choice, environment
-from tt_conda.channel.places import local_path
-from tt_conda.channel.shell import activated
-from tt_conda.seed.assemble import available_pythons
+from tt_conda.base.location import local_path
+from tt_conda.building.inventory import PackageFacts, channel_facts, package_facts
+from tt_conda.channel import network
+from tt_conda.commands import defaults
+from tt_conda.embedded.assemble import available_pythons
+from tt_conda.environment import solver
+from tt_conda.environment.shell import activated
 
 PROJECT = Path(__file__).parents[2]
 BUILD = "run `ci/run build` first: these tests look at what it makes"
@@ -44,7 +45,7 @@ def output() -> Path:
 @pytest.fixture(scope="session")
 def others() -> list[str | Path]:
     """Where everything else comes from: the embedded channel, unless others are set."""
-    return choice.others()
+    return defaults.others()
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +75,7 @@ def _needed(suite: list[PackageFacts], channels: Sequence[str | Path], folder: P
     if all(local_path(str(channel)) for channel in channels):
         return []
     specs = {tuple(spec for spec in package.depends if spec.split()[0] not in PYTORCH) for package in suite}
-    urls = {record.url for each in specs for record in environment.solve_present(each, channels)[0]}
+    urls = {record.url for each in specs for record in solver.solve_present(each, channels)[0]}
     targets = {url: folder / url.rpartition("/")[2] for url in urls if not local_path(url)}
 
     async def download() -> None:
@@ -88,7 +89,7 @@ def _needed(suite: list[PackageFacts], channels: Sequence[str | Path], folder: P
 @pytest.fixture(scope="session")
 def pythons() -> list[str]:
     """The Pythons that there are packages for."""
-    return list(available_pythons()) if choice.is_embedded() else ["3.10", "3.12"]
+    return list(available_pythons()) if defaults.is_embedded() else ["3.10", "3.12"]
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +138,7 @@ def solve(channels: Sequence[str | Path]) -> Callable[..., dict[str, str]]:
     """Solve specs; version and build by package name."""
 
     def run(*specs: str) -> dict[str, str]:
-        records = environment.solve(specs, channels)
+        records = solver.solve(specs, channels)
         return {record.name.normalized: f"{record.version} {record.build}" for record in records}
 
     return run

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.channel import archive, index
-from tt_conda.channel.archive import INFO
+from tt_conda.building.verify import verify
+from tt_conda.channel import index
 from tt_conda.channel.serve import serving
-from tt_conda.channel.verify import verify
-from tt_conda.seed.assemble import ensure_channel
+from tt_conda.embedded.assemble import ensure_channel
+from tt_conda.formats import conda
+from tt_conda.formats.conda import INFO
 
 pytestmark = pytest.mark.debian
 
@@ -28,18 +29,18 @@ OTHER = {
 
 def restamped(package: Path, folder: Path, **identity: object) -> Path:
     """The same package with another version, build string or build number."""
-    with archive.opened(package) as parts:
+    with conda.opened(package) as parts:
         said = {**json.loads(parts[INFO].read("info/index.json")), **identity}
         entries = {
             kind: [
-                archive.Entry(name, item.mode, b"" if item.issym() else part.read(name), link=item.linkname)
-                if name != "info/index.json" else archive.Entry(name, 0o644, json.dumps(said).encode())
+                conda.Entry(name, item.mode, b"" if item.issym() else part.read(name), link=item.linkname)
+                if name != "info/index.json" else conda.Entry(name, 0o644, json.dumps(said).encode())
                 for name, item in part.entries.items()
             ]
             for kind, part in parts.items()
         }  # fmt: skip
         target = folder / f"{said['name']}-{said['version']}-{said['build']}.conda"
-        archive.write(target, entries, 0, 1)
+        conda.write(target, entries, 0, 1)
     return target
 
 

@@ -13,9 +13,9 @@ import yaml
 
 from real_conda import SOLVERS, require
 from torch_builds import require_one_for_the_stack
-from tt_conda import settings
-from tt_conda.channel import environment
-from tt_conda.channel.places import channel_url
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url
+from tt_conda.environment.install import install
 
 FILE = Path(__file__).parents[2] / "environment.yml"
 LOADS = """
@@ -52,7 +52,7 @@ def test_what_it_asks_for_has_the_extension(
 ) -> None:
     channels = [output, *conda_forge]
     require_one_for_the_stack(channels)
-    environment.install(content["dependencies"], scratch / "env", channels)
+    install(content["dependencies"], scratch / "env", channels)
     assert call(scratch / "env", "python", "-c", LOADS, activate=True).stdout.startswith("Python 3.10 PyTorch 2.")
 
 

@@ -14,10 +14,12 @@ import pytest
 from rattler import LockFile
 
 from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
-from tt_conda.channel import environment, index, lockfile
-from tt_conda.channel.places import local_path
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.location import local_path
+from tt_conda.channel import index
 from tt_conda.channel.serve import channel_urls, serving
-from tt_conda.errors import TtCondaError
+from tt_conda.environment import lockfile, solver
+from tt_conda.environment.install import install
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 CLUSTER = str(Path(__file__).with_name("one_wormhole.yaml"))
@@ -161,10 +163,10 @@ def specs(pythons: Sequence[str]) -> list[str]:
 def test_a_frozen_lock_round_trip(
     specs: list[str], channels: Sequence[str | Path], tmp_path: Path, call: Call, output: Path
 ) -> None:
-    records = environment.solve(specs, channels)
+    records = solver.solve(specs, channels)
     lock = tmp_path / "tt-conda.lock"
     lockfile.write_lock(lock, records, specs, channels)
-    installed = environment.install([], tmp_path / "env", [], frozen=lock)
+    installed = install([], tmp_path / "env", [], frozen=lock)
     assert {(r.file_name, r.sha256) for r in installed} == {(r.file_name, r.sha256) for r in records}
     metadata = {path.stem for path in (tmp_path / "env/conda-meta").glob("*.json")}
     assert metadata == {record.file_name.removesuffix(".conda") for record in records}
@@ -179,7 +181,7 @@ def test_a_frozen_lock_round_trip(
     data[len(data) // 2] ^= 1
     package.write_bytes(data)
     with pytest.raises(TtCondaError, match=rf"{re.escape(package.name)} is another file") as error:
-        environment.install([], tmp_path / "env2", [copy, *channels[1:]], frozen=lock)
+        install([], tmp_path / "env2", [copy, *channels[1:]], frozen=lock)
     assert "expected sha256" in error.value.what
     assert not (tmp_path / "env2/lib").exists()
 
@@ -206,7 +208,7 @@ def test_two_places_and_one_of_them_deleted(
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "a longer name/two"
     for prefix in (one, two):
-        environment.install(specs, prefix, channels)
+        install(specs, prefix, channels)
     call(one, "python", "-c", "import ttnn")
     shutil.rmtree(one)
     done = call(two, "python", *probe_command(two / "bin/python", ["ttnn"])[1:])

@@ -14,8 +14,8 @@ import pytest
 
 import tools
 from torch_builds import require_one_for_the_stack
-from tt_conda import settings
-from tt_conda.channel.places import channel_url, local_path
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url, local_path
 from tt_conda.channel.serve import serving
 
 PROJECT = Path(__file__).parents[2]

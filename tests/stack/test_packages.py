@@ -11,12 +11,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import metalium
-from tt_conda.audit.inventory import PackageFacts, duplicate_libraries, duplicate_paths
-from tt_conda.channel import archive, index
-from tt_conda.channel.environment import solve
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.building.inventory import PackageFacts, duplicate_libraries, duplicate_paths
+from tt_conda.channel import index
+from tt_conda.embedded.assemble import available_pythons
+from tt_conda.environment.solver import solve
+from tt_conda.formats import conda
 from tt_conda.providers import load_providers
-from tt_conda.seed.assemble import available_pythons
 
 PAIR = {"tt-metal": "0.65.0.dev20251205", "libttnn": "0.65.0.dev20251205", "ttnn": "0.65.0.dev20251205",
         "torch-ttnn": "0.2.0"}  # fmt: skip
@@ -67,8 +68,8 @@ def test_no_link_leads_to_a_folder(output: Path, everything: list[PackageFacts])
     }
     found = {}
     for file in sorted(output.glob("*/*.conda")):
-        with archive.opened(file, [archive.FILES]) as parts:
-            links = [member for member in parts[archive.FILES].entries.values() if member.issym()]
+        with conda.opened(file, [conda.FILES]) as parts:
+            links = [member for member in parts[conda.FILES].entries.values() if member.issym()]
         targets = {link.name: posixpath.normpath(f"{posixpath.dirname(link.name)}/{link.linkname}") for link in links}
         if to_folders := sorted(name for name, target in targets.items() if target in folders):
             found[file.name] = to_folders

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rattler.package_streaming import extract
 
-from tt_conda import network
-from tt_conda.channel.places import channel_url
+from tt_conda.base.location import channel_url
+from tt_conda.channel import network
 
 PROJECT = Path(__file__).parents[2]
 BUILD = """

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda import settings
 from tt_conda.audit.mapped import by_library
-from tt_conda.errors import TtCondaError
-from tt_conda.proof import Proof, prove
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.workspace.proof import Proof, prove
 
 PROJECT = Path(__file__).parents[2]
 PAIR = "torch-ttnn-py310"

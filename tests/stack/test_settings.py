@@ -14,8 +14,8 @@ import pytest
 
 from published import TORCH_020, TTNN_065, published
 from tt_conda.audit.mapped import mapped_objects, parse_probe, probe_command, problems
-from tt_conda.channel import environment
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.environment import solver
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 EnvironmentOf = Callable[[str], Path]
@@ -64,7 +64,7 @@ def test_an_extension_for_another_python_is_refused(channels: Sequence[str | Pat
     if "3.12" not in pythons:
         pytest.skip("no CPython 3.12 on this machine")
     with pytest.raises(TtCondaError, match=r"(?s)cannot be installed here.*python"):
-        environment.solve(["ttnn ==0.65.0.dev20251205", "python 3.12.*"], channels)
+        solver.solve(["ttnn ==0.65.0.dev20251205", "python 3.12.*"], channels)
 
 
 def test_versions_are_told_by_python_and_by_conda(prefix: Path, call: Call) -> None:

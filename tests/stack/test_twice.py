@@ -10,9 +10,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tt_conda.audit.inventory import PackageFacts
-from tt_conda.channel import archive
-from tt_conda.channel.verify import verify
+from tt_conda.building.inventory import PackageFacts
+from tt_conda.building.verify import verify
+from tt_conda.formats import conda
 
 PARTS = 2
 """The packages are built again in two tests, which run side by side."""
@@ -34,10 +34,10 @@ def test_every_carved_package_has_a_bill_of_materials(output: Path, suite: list[
     for package in suite:
         if "_wheel_" not in f"_{package.build}":
             continue
-        with archive.opened(next(output.glob(f"*/{package.stem}.conda")), [archive.FILES]) as parts:
-            bom = json.loads(parts[archive.FILES].read(f"share/sbom/{package.name}.cdx.json"))
+        with conda.opened(next(output.glob(f"*/{package.stem}.conda")), [conda.FILES]) as parts:
+            bom = json.loads(parts[conda.FILES].read(f"share/sbom/{package.name}.cdx.json"))
             changed = {item["name"]: item["hashes"][0]["content"] for item in bom["components"] if "pedigree" in item}
-            there = {path: hashlib.sha256(parts[archive.FILES].read(path)).hexdigest() for path in changed}
+            there = {path: hashlib.sha256(parts[conda.FILES].read(path)).hexdigest() for path in changed}
         assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
         assert changed == there
         objects = {found.path for found in package.objects}

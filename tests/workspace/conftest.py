@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rattler_build import assemble_package
 
-from tt_conda.channel import choice, index
+from tt_conda.channel import index
+from tt_conda.commands import defaults
 
 WORKSPACE = """
 [workspace]
@@ -73,4 +74,4 @@ def manifest(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def others() -> list[str | Path]:
     """Where everything comes from that the project does not build."""
-    return choice.others()
+    return defaults.others()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from torch_builds import is_there, require
-from tt_conda import settings
-from tt_conda.channel.build import build
+from tt_conda.base import settings
+from tt_conda.building.build import build
 
 PROJECT = Path(__file__).parents[2]
 VERSION = "0.65.0.dev20251205"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda.channel import shell
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.environment import shell
 from tt_conda.workspace import make
 from tt_conda.workspace import manifest as manifests
 
@@ -62,7 +62,7 @@ def call(prefix: Path, tmp_path: Path) -> Call:
 
     def run(*command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "TT_CONDA_CACHE") if name in os.environ}
-        program = "import sys; from pathlib import Path; from tt_conda.channel import shell\n"
+        program = "import sys; from pathlib import Path; from tt_conda.environment import shell\n"
         program += "sys.exit(shell.run(Path(sys.argv[1]), sys.argv[2:]))"
         return subprocess.run(
             [sys.executable, "-c", program, prefix, *command],

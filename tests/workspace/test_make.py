@@ -14,9 +14,10 @@ from typing import NamedTuple
 import pytest
 
 from tt_conda import cli
-from tt_conda.channel import index, lockfile
-from tt_conda.channel import prefix as prefixes
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.channel import index
+from tt_conda.environment import lockfile
+from tt_conda.environment import prefix as prefixes
 from tt_conda.workspace import checkouts, make
 from tt_conda.workspace import manifest as manifests
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tt_conda import settings
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
 from tt_conda.channel import index
-from tt_conda.errors import TtCondaError
 from tt_conda.workspace import make
 from tt_conda.workspace import manifest as manifests
 

@@ -24,9 +24,9 @@ from rattler.package.build_string import BuildString
 from rattler_build import VariantConfig
 
 from script import loaded
-from tt_conda import settings
-from tt_conda.channel import environment
-from tt_conda.channel.variants import Output, render
+from tt_conda.base import settings
+from tt_conda.building.variants import Output, render
+from tt_conda.environment import solver
 from tt_conda.workspace import manifest as manifests
 
 if sys.version_info >= (3, 11):
@@ -201,7 +201,7 @@ def _run(output: Output) -> list[str]:
 @pytest.mark.parametrize("name", ["default", "build", "test"])
 def test_what_has_packages_here_is_solved(name: str, others: list[str | Path]) -> None:
     found = WORKSPACE.environment(name)
-    records = {record.name.normalized: record for record in environment.solve(found.specs, others)}
+    records = {record.name.normalized: record for record in solver.solve(found.specs, others)}
     for spec in map(MatchSpec, found.specs):
         assert spec.matches(records[spec.name.normalized]), spec
 
@@ -214,7 +214,7 @@ def test_the_rest_of_an_environment_on_the_stack_is_solved(
     found = manifests.read(file).environment("default")
     own = [spec for spec in found.specs if spec.split()[0] in makers]
     rest = [spec for spec in found.specs if spec not in own]
-    records: list[RepoDataRecord] = environment.solve(rest, others)
+    records: list[RepoDataRecord] = solver.solve(rest, others)
     assert own and {MatchSpec(spec).name.normalized for spec in rest} <= {r.name.normalized for r in records}
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tt_conda.audit.finding import Finding
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 
 
 class Accepted(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import all_rules, nearest
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 
 if sys.version_info >= (3, 11):
     import tomllib

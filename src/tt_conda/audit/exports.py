@@ -11,9 +11,9 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from tt_conda.audit.copies import Copies, copies
-from tt_conda.audit.demangle import demangle, namespace_of
 from tt_conda.audit.loader import Closure
 from tt_conda.audit.scene import Object, Scene
+from tt_conda.elf.demangle import demangle, namespace_of
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from tt_conda.audit.demangle import demangle
+from tt_conda.elf.demangle import demangle
 
 if TYPE_CHECKING:
     from tt_conda.audit.scene import Object

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tt_conda.base.errors import TtCondaError
 from tt_conda.elf import ElfError, plain_soname, read
-from tt_conda.errors import TtCondaError
 from tt_conda.providers import load_providers
 
 _MODULE = re.compile(r"\.(cpython-[^/]*|abi3)\.so$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tt_conda.audit.demangle import namespace_of
+from tt_conda.elf.demangle import namespace_of
 
 if TYPE_CHECKING:
     from tt_conda.audit.loader import Closure

@@ -11,7 +11,7 @@ from tt_conda.audit.config import Config, Ignore
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import all_rules, nearest
 from tt_conda.audit.scene import Scene
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 
 BADNESS = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 

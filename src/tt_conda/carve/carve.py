@@ -12,17 +12,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from tt_conda.carve.dist_info import write_record
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests
 from tt_conda.carve.plan import Edited, Member, Object, Plan, environment_sonames, make_plan
 from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
 from tt_conda.carve.sbom import write_sbom
-from tt_conda.carve.wheel import Wheel
 from tt_conda.elf import ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import apply
-from tt_conda.errors import TtCondaError
-from tt_conda.files import digests
-from tt_conda.inputs.zip import extract
+from tt_conda.formats.archive import extract
+from tt_conda.formats.dist_info import write_record
+from tt_conda.formats.wheel import Wheel
 from tt_conda.providers import load_providers
 
 
@@ -173,7 +173,7 @@ def _unpack_objects(wheels: Sequence[Wheel], folder: Path, rules: Rules) -> list
                 raise TtCondaError(
                     f"{wheel.path}: {name} is not a readable shared object ({error})", "Fetch the wheel again."
                 ) from error
-            members.append(Member(wheel, name, elf, path.stat().st_size, wheel.destination(name, rules)))
+            members.append(Member(wheel, name, elf, path.stat().st_size, wheel.destination(name)))
     return members
 
 
@@ -192,7 +192,7 @@ def _copy_files(
     def place(name: str) -> str | None:
         if name in objects or name in untrue:
             return None
-        path = wheel.destination(name, rules)
+        path = rules.destination(wheel, name)
         return path if chosen(path) else None
 
     written = extract(wheel.archive, root, place)
@@ -210,7 +210,7 @@ def _edit_files(wheel: Wheel, root: Path, rules: Rules) -> list[Edited]:
     """Carry out the edits that concern this wheel, in the files that were chosen."""
     found: dict[str, Edited] = {}
     for edit in rules.edit:
-        path = wheel.destination(edit.file, rules)
+        path = rules.destination(wheel, edit.file)
         if edit.file not in wheel.members or not edit.concerns(wheel.version) or not (root / path).is_file():
             continue
         edited = found.setdefault(path, Edited(wheel, edit.file, path, digests(root / path)[0]))

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from tt_conda.base.errors import TtCondaError
 from tt_conda.carve.report import DroppedLibrary
 from tt_conda.carve.rules import Edit, Rules
-from tt_conda.carve.wheel import Wheel
 from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.names import version_of
 from tt_conda.elf.rewrite import Change
-from tt_conda.errors import TtCondaError
+from tt_conda.formats.wheel import Wheel
 from tt_conda.providers import Providers
 
 _MODULE = re.compile(r"\.(cpython-\d+[^/]*|abi3)\.so$")

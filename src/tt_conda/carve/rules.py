@@ -10,8 +10,9 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from tt_conda.base.errors import TtCondaError
 from tt_conda.elf.names import same_library
-from tt_conda.errors import TtCondaError
+from tt_conda.formats.wheel import Wheel
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -88,12 +89,16 @@ class Rules(BaseModel):
                 return pattern
         return None
 
-    def data_path(self, member: str) -> tuple[str, str] | None:
-        """Return the folder of :attr:`data` that holds ``member``, and its path in the prefix."""
+    def data_path(self, member: str) -> str | None:
+        """Return the path in the prefix of ``member``, if it is in a folder of :attr:`data`."""
         for folder, target in self.data.items():
             if member.startswith(folder + "/"):
-                return folder, f"{target}{member[len(folder) :]}"
+                return f"{target}{member[len(folder) :]}"
         return None
+
+    def destination(self, wheel: Wheel, member: str) -> str:
+        """Return the path in the prefix of any member of a wheel that is not moved as a library."""
+        return self.data_path(member) or wheel.destination(member)
 
 
 def load_rules(files: Iterable[Path]) -> Rules:

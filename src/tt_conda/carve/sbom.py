@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tt_conda import __version__
+from tt_conda.base.files import digests
 from tt_conda.carve.plan import Edited, Object
 from tt_conda.carve.report import CarveReport
-from tt_conda.carve.wheel import Wheel
-from tt_conda.files import digests
+from tt_conda.formats.wheel import Wheel
 
 FOLDER = "share/sbom"
 """In the prefix: tools that look for bills of materials in a file system find them by their ending, ``.cdx.json``."""

@@ -1,1 +1,1 @@
-"""Packages become a channel, a channel becomes an environment: building, indexing, solving, installing, locking."""
+"""Packages become a channel: indexed, published, served."""

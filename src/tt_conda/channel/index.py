@@ -24,10 +24,10 @@ from rattler import Version
 from rattler.exceptions import ExtractError, InvalidVersionError, IoError
 from rattler.package_streaming import PackageArchive
 
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests, let_read, make_shared_folder, naming_full_disk, write_atomically
 from tt_conda.channel import channeldata as channel_wide
 from tt_conda.channel import pages, repodata
-from tt_conda.errors import TtCondaError
-from tt_conda.files import digests, let_read, make_shared_folder, naming_full_disk, write_atomically
 
 SUBDIRS: Final = ("linux-64", "noarch")
 KINDS = {".conda": "packages.conda", ".tar.bz2": "packages"}

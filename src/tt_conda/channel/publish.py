@@ -25,13 +25,12 @@ from rattler import Client
 from rattler.index import S3Credentials, index_s3
 from rattler.package_streaming import download_to_path
 
-from tt_conda import settings
+from tt_conda.base import process, settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests
+from tt_conda.base.progress import Stage, console, stage
 from tt_conda.channel import channeldata, index, pages, repodata
 from tt_conda.channel.upload import AGAIN, SECRETS, headers, reading_url
-from tt_conda.errors import TtCondaError
-from tt_conda.files import digests
-from tt_conda.inputs import children
-from tt_conda.progress import Stage, console, stage
 
 _FORMS = "a folder, s3://BUCKET/CHANNEL, or one of " + ", ".join(f"{kind}+https://SERVER/CHANNEL" for kind in SECRETS)
 _PAUSES = (1.0, 4.0, 10.0)
@@ -348,7 +347,7 @@ def _upload(kind: str, server: str, channel: str, package: Path) -> str:
     """Upload a package, if need be several times; what the server said where it does not take it, without the key."""
     command = [sys.executable, "-m", "tt_conda.channel.upload", kind, server, channel, str(package)]
     for pause in (*_PAUSES, None):
-        done = children.run(command, env=settings.own_environ())
+        done = process.run(command, env=settings.own_environ())
         if done.returncode != AGAIN or pause is None:
             break
         time.sleep(pause)

@@ -21,7 +21,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped, unused-ignore]
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
-from tt_conda.files import make_shared_folder, write_atomically
+from tt_conda.base.files import make_shared_folder, write_atomically
 
 PLAIN, COMPRESSED, SHARDED = "repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst"
 _OTHERS = ("repodata.json.bz2", "current_repodata.json", "repodata.jlap")

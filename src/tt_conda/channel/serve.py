@@ -26,10 +26,10 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
-from tt_conda import settings
-from tt_conda.channel import shell
-from tt_conda.channel.places import channel_url, local_path
-from tt_conda.errors import TtCondaError
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.location import channel_url, local_path
+from tt_conda.base.process import call
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -52,7 +52,7 @@ def run_command(url: str, command: Sequence[str]) -> int:
     """
     if not shutil.which(command[0]):
         raise TtCondaError(f"{command[0]}: no such command", "Name a program in PATH or a path to one after --.")
-    return shell.call(command, {**settings.environ(), URL_VARIABLE: url})
+    return call(command, {**settings.environ(), URL_VARIABLE: url})
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from rattler_build import (
     upload_package_to_quetz,
 )
 
-from tt_conda import settings
-from tt_conda.files import digests
+from tt_conda.base import settings
+from tt_conda.base.files import digests
 
 SECRETS = {
     "prefix": "PREFIX_API_KEY", "quetz": "QUETZ_API_KEY", "artifactory": "ARTIFACTORY_TOKEN",

@@ -17,17 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tt_conda.elf.read import (
-    DT_NEEDED,
-    DT_RPATH,
-    DT_RUNPATH,
-    DT_SONAME,
-    Elf,
-    ElfError,
-    read,
-    string_references,
-)
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.elf.read import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, Elf, ElfError, read, string_references
 
 _REPORT = "This is a bug of tt-conda or of patchelf; please report it with the wheel's name."
 

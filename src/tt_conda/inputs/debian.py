@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-from tt_conda import settings
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs import children, mirrors
+from tt_conda.base import process, settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors, sha256_of
+from tt_conda.base.progress import Stage
+from tt_conda.inputs import mirrors
 from tt_conda.inputs.lock import Deb, Source, refresh_command, wrong_hash
-from tt_conda.inputs.store import Store, disk_errors, sha256_of
-from tt_conda.progress import Stage
+from tt_conda.inputs.store import Store
 
 Kind = Literal["deb", "deb-src"]
 """What a line of apt's sources is about: compiled packages or sources."""
@@ -35,7 +36,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     try:
-        return children.run(command, env={**settings.environ(), "LC_ALL": "C.UTF-8"}, cwd=cwd)
+        return process.run(command, env={**settings.environ(), "LC_ALL": "C.UTF-8"}, cwd=cwd)
     except FileNotFoundError:
         raise TtCondaError(
             f"{command[0]} is not on this machine: the embedded channel takes libraries from Debian's archive",

@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs.store import write_atomically
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import write_atomically
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
-from tt_conda import settings
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs import children
-from tt_conda.inputs.store import Store, disk_errors, sha256_of
-from tt_conda.progress import Stage, console
+from tt_conda.base import process, settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors, sha256_of
+from tt_conda.base.progress import Stage, console
+from tt_conda.inputs.store import Store
 
 LISTING = "store.json"
 """The list of a store's files at its root, for those who fetch a store by URL: a server lists no folders."""
@@ -163,7 +163,7 @@ def _download(url: str, most: int) -> Iterator[bytes]:
             while done <= most and (piece := response.read1(min(_PIECE, most + 1 - done))):
                 done += len(piece)
                 yield piece
-                if children.stopped.is_set():
+                if process.stopped.is_set():
                     raise NotReached("stopped")
                 if (took := time.monotonic() - start) > _ANSWER and done / took < _SLOWEST:
                     raise NotReached(f"too slow ({done / took / 1000:.1f} kB/s)")
@@ -205,7 +205,7 @@ def collect(files: Collection[F], store: Store, progress: Stage | None = None) -
     found = {sha256: path for sha256, path in here.items() if path}
     absent = [file for file in unique.values() if file.sha256 not in found]
     if mirrors := configured() if absent else []:
-        with children.Pool(4) as pool:
+        with process.Pool(4) as pool:
             jobs = {file.sha256: pool.submit(_from_first, mirrors, file, store) for file in absent}
             found |= {sha256: path for sha256, job in jobs.items() if (path := job.result())}
     if progress:

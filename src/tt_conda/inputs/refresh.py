@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs.children import Pool
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import sha256_of
+from tt_conda.base.process import Pool
+from tt_conda.base.progress import stage
 from tt_conda.inputs.debian import Archive, downloaded
 from tt_conda.inputs.lock import SUITE, Deb, Lock, Source, Want, Wheel, canonical, dump, load
-from tt_conda.inputs.store import Store, sha256_of
+from tt_conda.inputs.store import Store
 from tt_conda.inputs.wheels import PipFailed, pip_command, run_pip, target_arguments
-from tt_conda.progress import stage
 
 
 def _requirement(want: Want) -> str:

@@ -7,11 +7,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors
+from tt_conda.formats.archive import unpack_tar
+from tt_conda.formats.deb import unpack_deb
 from tt_conda.inputs.debian import fetch_debs
 from tt_conda.inputs.lock import Deb, Lock, Source, Want, find_deb, find_source, load
-from tt_conda.inputs.store import disk_errors
-from tt_conda.inputs.unpack import unpack_deb, unpack_tar
 
 
 def unpack_sources(lock_file: Path, dest: Path) -> list[Path]:

@@ -4,65 +4,23 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tt_conda import settings
-from tt_conda.errors import TtCondaError
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors, sha256_of, write_atomically
 
 
 def is_plain_name(name: str) -> bool:
     """Whether a name can be a stored file's: no path, not hidden (so are the store's own files), printable."""
     return 0 < len(name.encode(errors="replace")) <= 255 and name[0] != "." and "/" not in name and name.isprintable()
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk (or quota, or file size limit) below ``folder`` into an error with a way out."""
-    try:
-        yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EFBIG: "the file size limit (ulimit -f) is too small",
-            errno.EROFS: "the file system is read-only",
-            errno.EACCES: "it may not be written to",
-        }
-        if error.errno in reasons:
-            raise TtCondaError(
-                f"{folder}: {reasons[error.errno]}",
-                "Free space there, or name a folder on a larger disk (for the cache: TT_CONDA_CACHE), "
-                "and run the command again.",
-            ) from error
-        raise
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Make ``path`` hold ``text``, whole or not at all; several processes may do so at once."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _lock(folder: Path, *, wait: bool) -> int | None:

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors, write_atomically
+from tt_conda.base.progress import stage
 from tt_conda.inputs.debian import fetch_debs
 from tt_conda.inputs.lock import Deb, Sha256, Source, Wheel, load
 from tt_conda.inputs.mirrors import LISTING, FileToFetch, Mirror
-from tt_conda.inputs.store import Store, disk_errors, is_plain_name, write_atomically
+from tt_conda.inputs.store import Store, is_plain_name
 from tt_conda.inputs.wheels import fetch_all
-from tt_conda.progress import stage
 
 
 def _plain(name: str) -> str:

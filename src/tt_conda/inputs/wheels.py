@@ -7,12 +7,13 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tt_conda import settings
-from tt_conda.errors import TtCondaError
-from tt_conda.inputs import children, mirrors
+from tt_conda.base import process, settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors, sha256_of
+from tt_conda.base.progress import Stage
+from tt_conda.inputs import mirrors
 from tt_conda.inputs.lock import Wheel, canonical, find_wheel, find_wheels, load, refresh_command, wrong_hash
-from tt_conda.inputs.store import Store, disk_errors, sha256_of
-from tt_conda.progress import Stage
+from tt_conda.inputs.store import Store
 
 ANY_PYTHON = "3.10"
 """The Python that wheels for any Python are asked for with: the oldest that is supported."""
@@ -51,7 +52,7 @@ def run_pip(command: Sequence[str], what: str, folder: Path) -> str:
 
     It runs in ``folder``, one of our own: ``python -m`` imports what lies in the current one.
     """
-    done = children.run(command, env={**settings.pip_environ(), "PYTHONSAFEPATH": "1"}, cwd=folder, merge=True)
+    done = process.run(command, env={**settings.pip_environ(), "PYTHONSAFEPATH": "1"}, cwd=folder, merge=True)
     if done.returncode == 0:
         return done.stdout
     if "No module named pip" in done.stdout:
@@ -172,7 +173,7 @@ def fetch_all(
     store = store or Store.default()
     found, missing = mirrors.collect(entries, store, progress)
     if missing:
-        with children.Pool(4) as pool:
+        with process.Pool(4) as pool:
             jobs = [pool.submit(_download, store, python, batch, lock, progress) for python, batch in _batches(missing)]
             for job in jobs:
                 job.result()

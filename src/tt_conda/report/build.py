@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tt_conda.channel.build import Built
-from tt_conda.progress import console
+from tt_conda.base.progress import console
+from tt_conda.building.build import Built
 
 
 def show(result: Built) -> None:

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.mapped import MappedObject, by_library
-from tt_conda.progress import console
-from tt_conda.proof import Proof
+from tt_conda.base.progress import console
 from tt_conda.report.audit.numbers import count
+from tt_conda.workspace.proof import Proof
 
 
 def show(proof: Proof) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tt_conda.base.progress import console
 from tt_conda.channel.publish import Published
-from tt_conda.progress import console
 
 
 def show(result: Published) -> None:

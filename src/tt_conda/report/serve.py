@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from tt_conda.progress import console
+from tt_conda.base.progress import console
 
 
 def show(urls: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from rich.console import Console
 
-from tt_conda.channel.verify import Verdict
+from tt_conda.building.verify import Verdict
 
 
 def show(verdicts: Sequence[Verdict], *, as_json: bool = False) -> None:

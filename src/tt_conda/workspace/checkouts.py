@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from rattler import RepoDataRecord
 
-from tt_conda.channel import shell
-from tt_conda.errors import TtCondaError
-from tt_conda.files import write_atomically
-from tt_conda.progress import stage
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import write_atomically
+from tt_conda.base.progress import stage
+from tt_conda.environment import shell
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -10,15 +10,16 @@ from typing import Literal
 
 from rattler import MatchSpec, RepoDataRecord
 
-from tt_conda import settings
-from tt_conda.channel import environment as environments
-from tt_conda.channel import index, lockfile
-from tt_conda.channel import prefix as prefixes
-from tt_conda.channel.places import channel_url, local_path
-from tt_conda.channel.variants import narrow, render
-from tt_conda.errors import TtCondaError
-from tt_conda.files import write_atomically
-from tt_conda.progress import console
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import write_atomically
+from tt_conda.base.location import channel_url, local_path
+from tt_conda.base.progress import console
+from tt_conda.building.variants import narrow, render
+from tt_conda.channel import index
+from tt_conda.environment import lockfile
+from tt_conda.environment import prefix as prefixes
+from tt_conda.environment import solver as environments
 from tt_conda.workspace import checkouts
 from tt_conda.workspace.manifest import Environment, Workspace
 

@@ -27,9 +27,9 @@ from rattler import MatchSpec, Subdir, Version
 from rattler.exceptions import InvalidMatchSpecError
 from rattler.platform.subdir import SubdirLiteral
 
-from tt_conda import settings
-from tt_conda.channel import lockfile
-from tt_conda.errors import TtCondaError
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.environment import lockfile
 
 if sys.version_info >= (3, 11):
     import tomllib

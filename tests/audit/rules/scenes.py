@@ -14,7 +14,7 @@ from tt_conda.audit.finding import Finding
 from tt_conda.audit.rules import all_rules
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets import read_targets
-from tt_conda.seed.assemble import ensure_channel
+from tt_conda.embedded.assemble import ensure_channel
 
 TTNN_062 = "ttnn-shutov-0.62.0.dev20250916-3.10"
 TORCH_010 = "torch-ttnn-shutov-0.1.0-3.10"

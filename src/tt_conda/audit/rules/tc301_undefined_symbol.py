@@ -24,12 +24,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tt_conda.audit.chains import without_chains
-from tt_conda.audit.demangle import demangle, namespace_of
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.undefined import Undefined
 from tt_conda.audit.words import listed, verb
+from tt_conda.elf.demangle import demangle, namespace_of
 
 RULE = Rule(
     "TC301", "undefined-symbol", Severity.ERROR,

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tt_conda.audit.demangle import demangle
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.flavour import flavour_of_name
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
+from tt_conda.elf.demangle import demangle
 
 RULE = Rule(
     "TC302", "other-standard-library", Severity.ERROR,

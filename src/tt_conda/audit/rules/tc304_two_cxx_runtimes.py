@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tt_conda.audit.demangle import demangle, namespace_of
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.flavour import RUNTIMES, Flavour, flavour_of
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed
+from tt_conda.elf.demangle import demangle, namespace_of
 
 RULE = Rule(
     "TC304", "two-cxx-runtimes", Severity.NOTE,

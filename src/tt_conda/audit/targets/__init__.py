@@ -13,7 +13,11 @@ from pathlib import Path
 from tt_conda.audit.garbage import uncollected
 from tt_conda.audit.scene import ROOT, Scene
 from tt_conda.audit.targets import disk, process, wheel
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
+
+Environments = Callable[[Path], tuple[Sequence[Sequence[Path]], Sequence[Sequence[Path]]]]
+"""Sorts the packages of a channel folder into environments that together install all of them; and each package that
+cannot be installed, with its dependencies as far as they are there (:mod:`tt_conda.environment.coverage`)."""
 
 _CPYTHON = re.compile(r"-cp(\d)(\d+)-cp\d+")
 _CONDA_PYTHON = re.compile(r"^python-(\d)\.(\d+)\.\d+-|_py(\d)(\d+)_|py(\d)(\d+)h")
@@ -22,7 +26,7 @@ _CONDA_PYTHON = re.compile(r"^python-(\d)\.(\d+)\.\d+-|_py(\d)(\d+)_|py(\d)(\d+)
 @uncollected()
 def read_targets(
     targets: Sequence[Path], *, pid: int | None = None, once: bool = False,
-    others: Callable[[], Sequence[str | Path]] = tuple,
+    environments: Environments | None = None,
 ) -> Scene:  # fmt: skip
     """Read targets as they would be installed together, into one environment.
 
@@ -30,7 +34,7 @@ def read_targets(
         targets: wheels, conda packages, channels, prefixes, virtual environments, other folders, shared objects.
         pid: a process whose mapped files are looked at instead.
         once: judge as if each library were there once (:attr:`Scene.once`).
-        others: gives the channels from which a channel's packages may take their dependencies; asked when needed.
+        environments: sorts the packages of a channel folder; None: a channel is no target.
 
     Returns:
         The scene; close it when it is done with, as packages are unpacked for it.
@@ -56,7 +60,7 @@ def read_targets(
         for target in targets:
             scene.targets.append(str(target))
             before = len(scene.objects), len(scene.unreadable)
-            _read(scene, target, root, python, others)
+            _read(scene, target, root, python, environments)
             if len(scene.objects) == before[0] and len(scene.unreadable) > before[1] and target.is_file():
                 scene.unread.append(str(target))
     except BaseException:
@@ -87,11 +91,11 @@ def _absent(target: str) -> TtCondaError:
 
 
 def _read(
-    scene: Scene, target: Path, root: str, python: str, others: Callable[[], Sequence[str | Path]]
+    scene: Scene, target: Path, root: str, python: str, environments: Environments | None
 ) -> None:  # fmt: skip
     if target.is_dir():
         if disk.is_channel(target):
-            _read_channel(scene, target, others)
+            _read_channel(scene, target, environments)
         else:
             disk.read_into(scene, target)
     elif target.suffix == ".whl":
@@ -109,13 +113,16 @@ def _read(
         )
 
 
-def _read_channel(scene: Scene, folder: Path, others: Callable[[], Sequence[str | Path]]) -> None:
-    from tt_conda.audit.targets import channel, conda
+def _read_channel(scene: Scene, folder: Path, environments: Environments | None) -> None:
+    from tt_conda.audit.targets import conda
 
-    environments, broken = channel.environments(folder, ())
-    if broken:
-        environments, broken = channel.environments(folder, others())
-    for number, packages in enumerate(environments):
+    if environments is None:
+        raise TtCondaError(
+            f"{folder}: the packages of a channel are not all installed together",
+            "Name some of them, or an environment; or use the command: tt-conda audit",
+        )
+    whole, broken = environments(folder)
+    for number, packages in enumerate(whole):
         here = scene if number == 0 else scene.beside()
         here.kind = "installed"
         python = _python(packages)

@@ -22,8 +22,8 @@ import zstandard
 
 from tt_conda.audit.scene import Baseline, Object, Scene
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
+from tt_conda.base.files import naming_full_disk
 from tt_conda.elf import Elf, ElfError, read
-from tt_conda.files import naming_full_disk
 
 _GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
 _LIMIT = 8 << 30

@@ -11,14 +11,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from tt_conda.audit.scene import Object, Scene
-from tt_conda.audit.targets.candidates import (
-    HEAD,
-    SYSROOT,
-    is_object,
-    may_be_object,
-    promises_object,
-    unreadable,
-)
+from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
 from tt_conda.elf import ElfError, read
 
 _LEFT_OUT = frozenset({"__pycache__", ".git", "pkgs", SYSROOT})

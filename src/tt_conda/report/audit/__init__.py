@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 
 if TYPE_CHECKING:
     from tt_conda.audit.verdict import Verdict

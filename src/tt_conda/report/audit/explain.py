@@ -7,7 +7,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from tt_conda.audit.rules import Registered, all_rules, nearest
-from tt_conda.errors import TtCondaError
+from tt_conda.base.errors import TtCondaError
 from tt_conda.report.audit.table import COLORS, print_table
 
 FAMILIES = {

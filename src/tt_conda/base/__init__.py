@@ -1,0 +1,1 @@
+"""For every layer: errors, settings, progress, files, processes, locations."""

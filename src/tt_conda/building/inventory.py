@@ -1,0 +1,206 @@
+"""What is in conda packages, read without installing them, and what a set of packages holds more than once.
+
+Unpacking costs seconds and a package never changes under its sha256, so the facts are kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from rattler.exceptions import ExtractError, IoError
+from rattler.package_streaming import extract
+
+from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import digests, naming_full_disk, write_atomically
+from tt_conda.channel.index import known_sha256, records
+from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
+
+_FORMAT = 1
+"""Raise it when the facts below change: what was kept is read again."""
+
+
+class ObjectFacts(BaseModel):
+    """One shared object or program of a package."""
+
+    path: str
+    """In the prefix."""
+    bytes: int
+    sha256: str
+    machine: str
+    soname: str | None
+    build_id: str | None
+    needed: list[str]
+    rpath: str | None
+    runpath: str | None
+    is_library: bool
+    """Not a program: nothing names an interpreter for it."""
+
+
+class PackageFacts(BaseModel):
+    """One package: what it says of itself, and its files."""
+
+    name: str
+    version: str
+    build: str
+    noarch: str | None
+    depends: list[str]
+    paths: list[str]
+    """Where its files and links go in the prefix; those of noarch Python packages begin with ``site-packages/``."""
+    licenses: list[str]
+    """Files in ``info/licenses``."""
+    objects: list[ObjectFacts]
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending."""
+        return f"{self.name}-{self.version}-{self.build}"
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """One thing that is in several packages, or twice in one."""
+
+    by: str
+    """``soname``, ``build-id``, ``content`` or ``path``."""
+    key: str
+    places: tuple[str, ...]
+    """``package: path in the prefix``."""
+
+    def __str__(self) -> str:
+        return f"{self.by} {self.key}: " + ", ".join(self.places)
+
+
+def package_facts(package: Path) -> PackageFacts:
+    """Everything that is known of one package.
+
+    Raises:
+        TtCondaError: the package cannot be read, or there is no room to unpack it.
+    """
+    try:
+        return _facts(package, known_sha256(package))
+    except OSError as error:
+        raise TtCondaError(f"The package {package} cannot be read: {error}", "Build or fetch it again.") from error
+
+
+def _facts(package: Path, sha256: str) -> PackageFacts:
+    cached = settings.cache_dir() / "facts" / f"{sha256}-{_FORMAT}.json"
+    try:
+        return PackageFacts.model_validate_json(cached.read_text())
+    except (OSError, ValidationError):
+        pass
+    facts = _read(package)
+    with naming_full_disk(cached):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cached, facts.model_dump_json())
+    return facts
+
+
+def channel_facts(channel: Path) -> list[PackageFacts]:
+    """The packages that a channel folder names, which is believed about their sha256; a few are read at a time."""
+    packages: dict[Path, str] = {path: record["sha256"] for path, record in sorted(records(channel).items())}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(_facts, packages.keys(), packages.values()))
+
+
+def duplicate_libraries(packages: Iterable[PackageFacts]) -> list[Duplicate]:
+    """Libraries that are there more than once: by soname (auditwheel's hash undone), by build-id, by content.
+
+    Builds of one package for other Pythons, versions or variants count as one.
+    """
+
+    def keys(facts: ObjectFacts) -> Iterable[tuple[str, str]]:
+        if not facts.is_library:
+            return
+        if soname := facts.soname or _library_name(facts.path):
+            yield "soname", plain_soname(soname)
+        if facts.build_id:
+            yield "build-id", facts.build_id
+        yield "content", facts.sha256
+
+    return _duplicates(
+        packages, lambda package: [(key, f"{package.name}: {o.path}") for o in package.objects for key in keys(o)]
+    )
+
+
+def duplicate_paths(packages: Iterable[PackageFacts]) -> list[Duplicate]:
+    """Files that more than one package puts at the same place of a prefix, whichever Python it has."""
+    site = re.compile(r"^lib/python\d\.\d+/site-packages/")
+    return _duplicates(
+        packages, lambda package: [(("path", site.sub("site-packages/", path)), package.name) for path in package.paths]
+    )
+
+
+_Key = tuple[str, str]
+
+
+def _duplicates(
+    packages: Iterable[PackageFacts], entries: Callable[[PackageFacts], Iterable[tuple[_Key, str]]]
+) -> list[Duplicate]:
+    """Keys that packages of different names have, or that one package has in several places."""
+    places: dict[_Key, set[str]] = defaultdict(set)
+    names: dict[_Key, set[str]] = defaultdict(set)
+    twice: set[_Key] = set()
+    for package in packages:
+        here: dict[_Key, str] = {}
+        for key, place in entries(package):
+            places[key].add(place)
+            names[key].add(package.name)
+            if here.setdefault(key, place) != place:
+                twice.add(key)
+    return [
+        Duplicate(*key, tuple(sorted(places[key]))) for key in sorted(places) if len(names[key]) > 1 or key in twice
+    ]
+
+
+def _library_name(path: str) -> str | None:
+    """What stands for the soname of a library that has none: its file name; modules are found by path, not by name."""
+    folder, _, name = path.rpartition("/")
+    return name if folder == "lib" and ".so" in name else None
+
+
+def _read(package: Path) -> PackageFacts:
+    with tempfile.TemporaryDirectory(prefix="tt-conda-facts-") as unpacked, naming_full_disk(Path(unpacked)):
+        root = Path(unpacked)
+        try:
+            extract(package, root)
+            index = json.loads((root / "info/index.json").read_text())
+            listed = json.loads((root / "info/paths.json").read_text())["paths"]
+        except (ExtractError, IoError, OSError, ValueError, KeyError) as error:
+            if "os error 28" in str(error):
+                raise
+            raise TtCondaError(f"The package {package} cannot be read: {error}", "Build or fetch it again.") from error
+        paths = sorted(entry["_path"] for entry in listed if entry.get("path_type") != "directory")
+        licenses = root / "info/licenses"
+        return PackageFacts(
+            name=index["name"], version=index["version"], build=index["build"], noarch=index.get("noarch"),
+            depends=index.get("depends", []), paths=paths,
+            licenses=sorted(str(p.relative_to(licenses)) for p in licenses.rglob("*") if p.is_file()),
+            objects=[facts for path in paths if (facts := _object(root, path))],
+        )  # fmt: skip
+
+
+def _object(root: Path, path: str) -> ObjectFacts | None:
+    file = root / path
+    if file.is_symlink() or not file.is_file() or not is_shared_object(file):
+        return None
+    try:
+        elf = read(file)
+    except ElfError:
+        return None
+    if not elf.is_dynamic:
+        return None
+    return ObjectFacts(
+        path=path, bytes=file.stat().st_size, sha256=digests(file)[0],
+        machine=elf.machine, soname=elf.soname, build_id=elf.build_id, needed=list(elf.needed), rpath=elf.rpath,
+        runpath=elf.runpath, is_library=elf.interpreter is None or elf.soname is not None,
+    )  # fmt: skip

@@ -1,0 +1,112 @@
+"""Which channels, Pythons and variant overrides count where a command names none.
+
+``TT_CONDA_CHANNELS`` names the channel of everything that the suite does not build itself. Where nothing does, it is
+conda-forge if that answers, and otherwise the embedded channel, made from files of this machine, Debian and PyPI. The
+decision is left in ``TT_CONDA_CHANNELS``, for this process and its children: a build, its proof and its tests use one
+channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tt_conda.base import settings
+from tt_conda.base.location import channel_url
+from tt_conda.base.progress import console
+from tt_conda.channel.network import mirrored, why_not
+
+if TYPE_CHECKING:
+    from tt_conda.workspace.manifest import Workspace
+
+EMBEDDED = "embedded"
+"""The embedded channel's name, in ``TT_CONDA_CHANNELS`` and for ``--channel``."""
+
+CONDA_FORGE = "conda-forge"
+
+
+def names() -> list[str]:
+    """The channels' names, decided now where nothing says them."""
+    if not settings.channels():
+        settings.set_channels([_choose()])
+    return settings.channels()
+
+
+def is_embedded(given: Sequence[str] | None = None) -> bool:
+    """Whether the embedded channel is among ``given``, or else among those that count here."""
+    return EMBEDDED in (given or names())
+
+
+def others(given: Sequence[str] | None = None) -> list[str | Path]:
+    """The channels ``given``, or else those that count here; the embedded one is made, where it is among them.
+
+    Raises:
+        TtCondaError: the embedded channel cannot be made.
+    """
+    return [_embedded() if name == EMBEDDED else name for name in (given or names())]
+
+
+def upstreams(given: Sequence[str] | None = None) -> list[str | Path]:
+    """Where everything comes from that the suite does not build itself: ``given``, or the channels that count here."""
+    return others(given) if given else [*settings.extra_channels(), *others()]
+
+
+def channels(given: Sequence[str] | None = None) -> list[str | Path]:
+    """``output/``, if it is a channel already, then the :func:`upstreams`."""
+    own = [settings.output_dir()] if _is_channel(settings.output_dir()) else []
+    return [*own, *upstreams(given)]
+
+
+def workspace_channels(workspace: Workspace, given: Sequence[str] | None = None) -> list[str | Path]:
+    """A workspace's channels; the :func:`upstreams` come in conda-forge's place.
+
+    A folder that holds no channel yet, such as ``output/`` before the first build, is left out.
+    """
+    instead = others(given) if given else []
+    found: list[str | Path] = []
+    for channel in workspace.channels:
+        if channel == CONDA_FORGE:
+            found += instead or upstreams()
+        elif not isinstance(channel, Path) or _is_channel(channel):
+            found.append(channel)
+    return list(dict.fromkeys([*found, *instead]))
+
+
+def instead(given: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Variant keys with the values that replace variants.yaml's: those of the embedded channel, where that counts."""
+    if not is_embedded(given):
+        return {}
+    from tt_conda.embedded.table import Table
+
+    return Table.load().axes
+
+
+def pythons(given: Sequence[str] | None = None) -> list[str] | None:
+    """The Python versions to build and test for; None where the channels, which are not ours, decide."""
+    if not is_embedded(given):
+        return None
+    from tt_conda.embedded.cpython import available_pythons
+
+    return list(available_pythons())
+
+
+def _is_channel(folder: Path) -> bool:
+    return (folder / "noarch" / "repodata.json").is_file()
+
+
+def _choose() -> str:
+    if trouble := why_not(mirrored(channel_url(CONDA_FORGE))):
+        chosen, why, other = EMBEDDED, f"conda-forge does not answer: {trouble}", CONDA_FORGE
+    else:
+        chosen, why, other = CONDA_FORGE, "it answers", EMBEDDED
+    console.print(
+        f"Channel: {chosen} ({why}). Override with TT_CONDA_CHANNELS={other} or another channel.", markup=False
+    )
+    return chosen
+
+
+def _embedded() -> Path:
+    from tt_conda.embedded.assemble import ensure_channel
+
+    return ensure_channel()

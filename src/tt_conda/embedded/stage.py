@@ -1,0 +1,187 @@
+"""What a package is made of, laid out as the package will hold it: one function per kind of source."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tt_conda.base.errors import TtCondaError
+from tt_conda.embedded import cpython, link, pypi
+from tt_conda.embedded.conda import Metadata
+from tt_conda.embedded.place import DEBIAN, Places, place
+from tt_conda.embedded.table import Table, Unit
+from tt_conda.formats.archive import unpack_wheel
+from tt_conda.formats.deb import deb_control, unpack_deb
+from tt_conda.inputs import lock as locks
+
+
+class Folders:
+    """Where one package is put together."""
+
+    def __init__(self, work: Path) -> None:
+        self.work, self.files, self.licenses = work, work / "files", work / "licenses"
+        self.files.mkdir()
+        self.licenses.mkdir()
+
+
+@dataclass
+class Source:
+    """What a source says about the package that its files became."""
+
+    version: str
+    build: str = "h{}_0"
+    """Build string, with ``{}`` for the hash."""
+    summary: str = ""
+    homepage: str = ""
+    depends: list[str] = field(default_factory=list)
+    constrains: list[str] = field(default_factory=list)
+    entry_points: tuple[str, ...] = ()
+    renames: dict[str, str] = field(default_factory=dict)
+    """NEEDED names to replace."""
+    resolved: dict[str, str] = field(default_factory=dict)
+    """What it needs (``dist:NAME``) and the package that has it."""
+
+
+def stage(
+    table: Table,
+    unit: Unit,
+    python: cpython.Interpreter | None,
+    inputs: dict[str, Path],
+    folders: Folders,
+    key: str,
+) -> tuple[Metadata, dict[str, str]]:
+    """Lay out the files of a unit.
+
+    Args:
+        table: everything that the channel holds.
+        unit: the package at hand.
+        python: the machine's interpreter of the unit's Python.
+        inputs: wheels and Debian packages by sha256.
+        folders: where to.
+        key: hash of everything that the content depends on.
+
+    Returns:
+        the package's metadata, and what it needs with the packages that have it.
+    """
+    entry = unit.entry
+    if entry.cpython and python:
+        source = from_cpython(python, folders, set(table.sonames))
+    elif entry.deb:
+        source = from_debs(table.version(unit), table.debs(unit), entry.files or DEBIAN, inputs, folders)
+        if entry.wheel:
+            from_wheel_files(table.version(unit), inputs[table.wheel(unit).sha256], entry.files, folders)
+    elif entry.is_python_package:
+        source = from_wheel(table, unit, inputs[table.wheel(unit).sha256], folders)
+    elif entry.wheel:
+        source = from_wheel_files(table.version(unit), inputs[table.wheel(unit).sha256], entry.files, folders)
+    else:
+        source = Source(table.version(unit))
+    _add_own_files(table, unit, folders.files)
+    depends = [*map(unit.fill, entry.depends), *source.depends]
+    resolved = dict(source.resolved)
+    if entry.elf != "keep":
+        renames = {**entry.needed, **source.renames}
+        needs = link.settle(folders.files, renames, table.sonames, unit.label, entry.provides, entry.add_needed)
+        depends += sorted(set(needs.values()) - {spec.split()[0] for spec in depends} - {entry.name})
+        resolved.update(needs)
+    if entry.is_python_package:
+        pypi.write_record(pypi.site_packages(folders.files, unit.python))
+    metadata = Metadata(
+        name=entry.name, version=source.version, subdir=unit.subdir, license=entry.license,
+        build=unit.fill(entry.build) if entry.build else source.build.format(key[:7]),
+        noarch="python" if entry.is_noarch_python else "generic" if entry.noarch else None,
+        depends=depends, constrains=[*map(unit.fill, entry.constrains), *source.constrains],
+        summary=entry.summary or source.summary, homepage=entry.homepage or source.homepage,
+        entry_points=source.entry_points, run_exports=unit.run_exports(source.version),
+    )  # fmt: skip
+    return metadata, resolved
+
+
+def from_cpython(python: cpython.Interpreter, folders: Folders, sonames: set[str]) -> Source:
+    """An interpreter of the machine."""
+    cpython.stage(python, folders.files, sonames)
+    license_file = Path(python.stdlib) / "LICENSE.txt"
+    if license_file.is_file():
+        shutil.copyfile(license_file, folders.licenses / "LICENSE.txt")
+    tag = "cp" + python.short.replace(".", "")
+    return Source(python.version, "h{}_0_cpython", constrains=[f"python_abi {python.short}.* *_{tag}"])
+
+
+def from_debs(
+    version: str, debs: list[locks.Deb], places: dict[str, str], inputs: dict[str, Path], folders: Folders
+) -> Source:
+    """Debian packages; the first that has a summary or a homepage gives it."""
+    source = Source(version)
+    for deb in debs:
+        raw, path = folders.work / f"deb-{deb.name}", inputs[deb.sha256]
+        unpack_deb(path, raw)
+        control = deb_control(path)
+        source.homepage = source.homepage or control.get("Homepage", "")
+        source.summary = source.summary or control.get("Description", "")
+        all_places = {"usr/share/doc/*/copyright": f"licenses/{deb.name}.copyright", **places}
+        place(raw, Places.of(all_places), folders.files, folders.licenses)
+        shutil.rmtree(raw)
+    _require(places, folders, debs)
+    return source
+
+
+def _require(places: dict[str, str], folders: Folders, debs: list[locks.Deb]) -> None:
+    """See that Debian packages had the files that are named one by one, and any at all."""
+    named = [
+        where + posixpath.basename(name) if where.endswith("/") else where
+        for name, where in places.items()
+        if where and not where.startswith("licenses/") and not re.search(r"[*\[]", name)
+    ]
+    missing = [name for name in named if not os.path.lexists(folders.files / name)]
+    if missing or not any(path.is_file() for path in folders.files.rglob("*")):
+        packages = ", ".join(f"{deb.name} {deb.version}" for deb in debs)
+        raise TtCondaError(
+            f"{packages}: {'no file for ' + ', '.join(missing) if missing else 'no file that the table places'}",
+            "Correct `files` in src/tt_conda/embedded/packages.toml.",
+        )
+
+
+def from_wheel_files(version: str, wheel: Path, places: dict[str, str], folders: Folders) -> Source:
+    """Some files of a wheel, at places of their own."""
+    raw = folders.work / "wheel"
+    unpack_wheel(wheel, raw)
+    dist = pypi.read_distribution(next(raw.glob("*.dist-info")))
+    place(raw, Places.of(places), folders.files, folders.licenses)
+    return Source(version, summary=dist.summary, homepage=dist.homepage)
+
+
+def from_wheel(table: Table, unit: Unit, wheel: Path, folders: Folders) -> Source:
+    """A wheel as pip would install it, without the libraries that it bundles and the channel has."""
+    raw = folders.work / "wheel"
+    unpack_wheel(wheel, raw)
+    dist = pypi.install(raw, folders.files, folders.licenses, unit.python)
+    requires = pypi.conda_depends(dist, table.by_wheel, [unit.python] if unit.python else list(cpython.VERSIONS))
+    source = Source(
+        table.version(unit), summary=dist.summary, homepage=dist.homepage, depends=list(requires),
+        renames=link.drop_vendored(folders.files, table.vendored),
+        resolved={f"dist:{name}": table.by_wheel[name] for name in requires.values()},
+    )  # fmt: skip
+    if unit.python:
+        major, minor = unit.python.split(".")
+        source.build = f"py{major}{minor}h{{}}_0"
+        source.depends.append(f"python >={unit.python},<{major}.{int(minor) + 1}.0a0")
+        source.depends.append(f"python_abi {unit.python}.* *_cp{major}{minor}")
+    else:
+        source.build, source.entry_points = "pyh{}_0", dist.entry_points
+        source.depends.append(f"python {dist.requires_python or '>=3.10'}".replace(" ,", ","))
+    return source
+
+
+def _add_own_files(table: Table, unit: Unit, files: Path) -> None:
+    """The links and texts that packages.toml itself holds."""
+    for name, target in unit.entry.links.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).symlink_to(target)
+    for name, text in unit.entry.text.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        content = table.texts[text[1:]] if text.startswith("@") else text
+        (files / name).write_text(content.lstrip("\n"))

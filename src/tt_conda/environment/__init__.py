@@ -1,0 +1,1 @@
+"""A channel becomes an environment: solved, installed, locked, opened in a shell."""

@@ -1,0 +1,105 @@
+"""No file belongs to two packages: checked on the packages' own lists before anything is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+
+from rattler import Client, RepoDataRecord
+from rattler.exceptions import ExtractError, IoError
+from rattler.package_streaming import PackageArchive
+
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import write_atomically
+from tt_conda.base.location import local_path
+from tt_conda.base.progress import console
+from tt_conda.base.settings import cache_dir
+from tt_conda.channel import network
+
+_LISTS = ("info/paths.json", "info/link.json", "info/files")
+
+
+def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
+    """What each of ``records`` puts where in the prefix, by package name.
+
+    Raises TtCondaError that names each path which two of them would write, and both packages, if one of the two is
+    in a local channel. Where both are somebody else's (conda-forge has such pairs) it is a warning.
+    """
+    site = next((_site_packages(record) for record in records if record.name.normalized == "python"), "")
+    lists = asyncio.run(_all_lists(records))
+    paths = {
+        record.name.normalized: [_in_prefix(path, site) for path in files] if record.noarch.python else files
+        for record, files in zip(records, lists, strict=True)
+    }
+    owner: dict[str, RepoDataRecord] = {}
+    twice: list[tuple[str, str, str]] = []
+    theirs: dict[tuple[str, str], list[str]] = {}
+    for record in sorted(records, key=lambda record: record.file_name):
+        for path in paths[record.name.normalized]:
+            if (other := owner.setdefault(path, record)) is record:
+                continue
+            if local_path(other.url) or local_path(record.url):
+                twice.append((path, other.file_name, record.file_name))
+            else:
+                theirs.setdefault((other.file_name, record.file_name), []).append(path)
+    for (one, two), both in theirs.items():
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        console.print(f"warning: {one} and {two} both hold {both[0]}{more}; one of the two stays", markup=False)
+    if twice:
+        more = f"\n  and {len(twice) - 10} more" if len(twice) > 10 else ""
+        raise TtCondaError(
+            "Two packages hold the same file; nothing was installed:\n"
+            + "\n".join(f"  {path}: {one} and {two}" for path, one, two in twice[:10]) + more,
+            "Give the file to one of them in its recipe, or install only one of them.",
+        )  # fmt: skip
+    return paths
+
+
+async def _all_lists(records: Sequence[RepoDataRecord]) -> list[list[str]]:
+    client, few = network.client(), asyncio.Semaphore(16)
+
+    async def one(record: RepoDataRecord) -> list[str]:
+        async with few:
+            return await _list(record, client)
+
+    return await asyncio.gather(*(one(record) for record in records))
+
+
+async def _list(record: RepoDataRecord, client: Client) -> list[str]:
+    """The paths in one package, cached by its sha256."""
+    cached = cache_dir() / "paths" / f"{record.sha256.hex()}.json" if record.sha256 else None
+    if cached and cached.is_file():
+        try:
+            paths: list[str] = json.loads(cached.read_text())
+            return paths
+        except ValueError:
+            pass
+    try:
+        local = local_path(record.url)
+        archive = await (PackageArchive.from_path(local) if local else PackageArchive.from_url(client, record.url))
+        files = await archive.read_files(_LISTS)
+        listed = json.loads(files["info/paths.json"] or b"{}").get("paths", ())
+        paths = [entry["_path"] for entry in listed if entry.get("path_type") != "directory"]
+        paths = paths or (files["info/files"] or b"").decode().splitlines()
+        links = json.loads(files["info/link.json"] or b"{}").get("noarch", {}).get("entry_points", [])
+        paths += ["bin/" + link.split("=")[0].strip() for link in links]
+        if outside := next((path for path in paths if path[0] == "/" or ".." in path.split("/")), None):
+            raise ValueError(f"its file {outside} would leave the environment")
+    except (OSError, ValueError, KeyError, ExtractError, IoError) as error:
+        raise TtCondaError(f"The package {record.url} cannot be read: {error}", "Build or fetch it again.") from error
+    if cached:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cached, json.dumps(paths))
+    return paths
+
+
+def _site_packages(python: RepoDataRecord) -> str:
+    version = ".".join(str(python.version).split(".")[:2])
+    return python.python_site_packages_path or f"lib/python{version}/site-packages"
+
+
+def _in_prefix(path: str, site_packages: str) -> str:
+    """Where a file of a ``noarch: python`` package goes (CEP 20, and conda's ``python-scripts/``)."""
+    return re.sub(r"^python-scripts/", "bin/", re.sub(r"^site-packages/", site_packages + "/", path))

@@ -1,0 +1,1 @@
+"""File formats of Python, conda and Debian: read, checked, unpacked, written."""

@@ -1,0 +1,50 @@
+"""Debian packages, unpacked by ``dpkg-deb``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_errors
+
+
+def unpack_deb(path: Path, dest: Path) -> None:
+    """Unpack the files of a .deb below ``dest`` (``dpkg-deb`` itself refuses members that escape)."""
+    with disk_errors(dest):
+        dest.mkdir(parents=True, exist_ok=True)
+    try:
+        done = subprocess.run(
+            ["dpkg-deb", "--extract", str(path), str(dest)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise TtCondaError(
+            f"{path.name}: dpkg-deb, which unpacks it, is not on this machine",
+            "Install dpkg, or use a conda-forge channel (tt-conda build --channel conda-forge).",
+        ) from None
+    if done.returncode:
+        signs = ("No space left", "Wrote only", "File too large", "quota exceeded")
+        if any(sign in done.stdout for sign in signs) or shutil.disk_usage(dest).free < 1 << 20:
+            with disk_errors(dest):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(dest))
+        raise TtCondaError(
+            f"{path}: not a readable .deb\n  " + done.stdout.strip().replace("\n", "\n  "),
+            "Delete the file and run the command again.",
+        )
+
+
+def deb_control(path: Path) -> dict[str, str]:
+    """The control fields of a .deb."""
+    done = subprocess.run(
+        ["dpkg-deb", "--field", str(path)], stdout=subprocess.PIPE, text=True, errors="replace", check=False
+    )
+    fields: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        key, colon, value = line.partition(": ")
+        if colon and not line.startswith(" "):
+            fields[key] = value
+    return fields

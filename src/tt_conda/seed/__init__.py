@@ -1,1 +1,0 @@
-"""The embedded channel: ``packages.toml`` says what, ``seed.lock`` pins it, this package says how."""

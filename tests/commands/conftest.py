@@ -1,0 +1,3 @@
+from tiny_packages import channel, make, own_cache
+
+__all__ = ["channel", "make", "own_cache"]
