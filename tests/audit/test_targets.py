@@ -21,6 +21,7 @@ from tt_conda.audit.targets import read_targets, wheel
 from tt_conda.base.errors import TtCondaError
 from tt_conda.channel.index import publish
 from tt_conda.elf import read
+from tt_conda.environment.coverage import sort_packages
 from tt_conda.formats.archive import unpack_wheel
 
 Compile = Callable[..., Path]
@@ -146,7 +147,7 @@ def test_a_channel_is_looked_at_in_environments_that_hold_every_package(
         pack("d", {"lib/d.so": library}, depends=["nowhere", "a ==2.0"]),
     ]
     publish(packages, channel)
-    with read_targets([channel]) as scene:
+    with read_targets([channel], environments=sort_packages) as scene:
         together = [{found.owner for found in each} for each in (scene, *scene.others)]
         assert {"a 1.0", "a 2.0", "b 1.0", "c 1.0", "d 1.0"} == set().union(*together)
         for owners in together:

@@ -70,6 +70,35 @@ def test_help_has_an_example_that_parses(run: Run, command: str) -> None:
     assert examples, done.stdout
 
 
+LOADED = """
+import sys
+{app}
+sys.argv = ["tt-conda", "--help"]
+try:
+    app(standalone_mode=False)
+finally:
+    sys.stderr.write("\\n".join(sys.modules))
+"""
+
+
+def test_help_imports_nothing_but_the_options() -> None:
+    """What a command does is imported when it runs: the rest is what typer needs to show the help of any program."""
+
+    def loaded(app: str) -> set[str]:
+        code = [sys.executable, "-c", LOADED.format(app=app)]
+        return set(subprocess.run(code, capture_output=True, text=True, check=True).stderr.split())
+
+    ours = loaded("from tt_conda.cli import app")
+    plain = "import contextlib, enum, os, signal, threading, typer; app = typer.Typer(rich_markup_mode='rich')"
+    others = loaded(f"{plain}; app.command('a')(lambda: None); app.command('b')(lambda: None)")
+    files = (Path(cli.__file__).parent / "commands").glob("*.py")
+    commands = {f"tt_conda.commands.{file.stem}" for file in files if file.stem not in ("__init__", "defaults")}
+    base = {"tt_conda", "tt_conda.base", "tt_conda.base.errors", "tt_conda.cli", "tt_conda.commands"}
+    assert {name for name in ours if name.split(".")[0] == "tt_conda"} == base | commands
+    packages = {name.split(".")[0] for name in ours - others} - set(sys.stdlib_module_names)
+    assert packages == {"tt_conda"}
+
+
 def test_help_and_version(run: Run) -> None:
     for arguments in ([], ["--help"], ["-h"]):
         done = run(*arguments)
