@@ -21,14 +21,14 @@ import pytest
 
 from published import TTNN_065, published
 from torch_builds import is_there
-from tt_conda.building import gate
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.flavour import undone
 from tt_conda.audit.targets import read_targets
-from tt_conda.environment import solver
+from tt_conda.building import gate
 from tt_conda.building.build import build
 from tt_conda.elf.read import read
+from tt_conda.environment.install import install
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -116,7 +116,7 @@ def stack(
     devel = ["libcxx-devel"] if cxx_stdlib == "libcxx" else []
     specs = [f"ttnn * {cxx_stdlib}_{kind}_py*", f"tt-metal-devel * {cxx_stdlib}_{kind}_*", *extension, "pytest"]
     prefix = tmp_path_factory.mktemp("env") / cxx_stdlib
-    solver.install([*specs, f"python {python}.*", *COMPILERS, *devel], prefix, [channel, *others])
+    install([*specs, f"python {python}.*", *COMPILERS, *devel], prefix, [channel, *others])
     return prefix
 
 

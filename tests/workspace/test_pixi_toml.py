@@ -281,7 +281,7 @@ TASKS = [
     (feature, name, task)
     for feature, table in MANIFEST["feature"].items() for name, task in table.get("tasks", {}).items()
 ]  # fmt: skip
-PROGRAMS = {"tt-conda": "tt-conda", "pytest": "pytest", "ruff": "ruff", "mypy": "mypy"}
+PROGRAMS = {"tt-conda": "tt-conda", "pytest": "pytest", "ruff": "ruff", "mypy": "mypy", "lint-imports": "import-linter"}
 """Program → the package, or PyPI's distribution, that has it."""
 
 
