@@ -6,8 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.resolve import missing_versions
-from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets import read_targets
 
 DISAGREEMENTS: dict[str, str] = {}
@@ -54,14 +54,14 @@ def really(program: str, paths: list[str], folder: Path) -> dict[str, str]:
     return found
 
 
-def audited(scene: Scene, path: str) -> str:
+def audited(analysis: Analysis, path: str) -> str:
     """What the audit says against opening a file, as the linker would: the first thing that is wrong."""
-    closure = scene.closure(scene.objects[path])
+    closure = analysis.closure(analysis.scene.objects[path])
     if closure.missing:
         return f"{closure.missing[0][0]}: cannot open shared object file"
     if versions := missing_versions(closure):
         return f"version `{versions[0].version}' not found"
-    if undefined := scene.resolver.unresolved(closure):
+    if undefined := analysis.resolver.unresolved(closure):
         return "undefined symbol: " + " ".join(sorted(name for names in undefined.values() for name in names))
     return ""
 
@@ -77,6 +77,7 @@ def agree(said: str, told: str) -> bool:
 
 def compare(prefix: Path, folder: Path) -> tuple[int, list[str]]:
     scene = read_targets([prefix])
+    analysis = Analysis(scene)
     assert scene.program
     # Sanitizers' runtimes are loaded first or not at all; what belongs to another system is a cross compiler's.
     paths = [
@@ -86,7 +87,7 @@ def compare(prefix: Path, folder: Path) -> tuple[int, list[str]]:
     told = really(scene.program, paths, folder)
     wrong = []
     for path in paths:
-        said = audited(scene, path)
+        said = audited(analysis, path)
         if not agree(said, told[path]) and os.path.relpath(path, prefix) not in DISAGREEMENTS:
             wrong.append(f"{os.path.relpath(path, prefix)}: the linker says {told[path]!r}, the audit {said!r}")
     return len(paths), wrong

@@ -21,6 +21,7 @@ import pytest
 
 from toolchain import program
 from tt_conda.audit.loader import System, closure, this_system
+from tt_conda.audit.lookup import Lookup
 from tt_conda.audit.scene import Scene
 from tt_conda.elf import read
 
@@ -128,15 +129,16 @@ class Fixture:
 
     def ours(self) -> dict[str, str]:
         """What the audit finds: NEEDED name, or the name of what is opened → file, "" where there is none."""
-        scene = Scene(system=self.system())
-        start = scene.find(str(self.program))
+        system = self.system()
+        files = Lookup(Scene())
+        start = files.find(str(self.program))
         assert start
-        found = closure(start, scene.system, scene)
+        found = closure(start, system, files)
         host = found.loaded
         for path in self.opens:
-            opened = scene.find(path)
+            opened = files.find(path)
             assert opened
-            found = closure(opened, scene.system, scene, host=host)
+            found = closure(opened, system, files, host=host)
             host = [*host, *found.loaded]
         if not self.opens:
             told = {posixpath.basename(item.path): self._located(item.path) for item in found.loaded[1:]}
@@ -230,10 +232,10 @@ def test_the_cache_is_this_machines() -> None:
 def test_real_programs_of_this_machine() -> None:
     for name in ("bash", "git", "tar", "xz"):
         if path := shutil.which(name):
-            scene = Scene()
-            start = scene.find(os.path.realpath(path))
+            files = Lookup(Scene())
+            start = files.find(os.path.realpath(path))
             assert start
-            found = closure(start, scene.system, scene)
+            found = closure(start, this_system(), files)
             mine = {posixpath.basename(item.path): os.path.normpath(item.path) for item in found.loaded[1:]}
             done = subprocess.run(["ldd", path], capture_output=True, text=True, check=True)
             lines = (line.strip().partition(" => ") for line in done.stdout.splitlines())

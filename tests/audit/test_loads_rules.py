@@ -12,6 +12,7 @@ import pytest
 
 from published import TORCH_020, TTNN_065, published
 from toolchain import program
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.targets import read_targets
@@ -173,7 +174,7 @@ def test_a_private_library_that_is_loaded_by_its_module_is_healthy(compile_libra
     )
     scene = read_targets([tmp_path / "all"])
     alone = next(item for item in scene if item.name == "libmid.so")
-    assert [name for name, _ in scene.closure(alone).missing] == ["libdeep.so"]
+    assert [name for name, _ in Analysis(scene).closure(alone).missing] == ["libdeep.so"]
     assert audit(scene, ["TC2"]).findings == []
 
 

@@ -14,8 +14,10 @@ import pytest
 
 from handmade import make_wheel
 from published import TORCH_020, published
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
+from tt_conda.audit.lookup import Lookup
 from tt_conda.audit.scene import ROOT, SYSTEM, Scene
 from tt_conda.audit.targets import read_targets, wheel
 from tt_conda.base.errors import TtCondaError
@@ -95,8 +97,8 @@ def test_a_conda_package(library: Path, module: Path, pack: Pack) -> None:
     with read_targets([package]) as scene:
         assert paths(scene) == {"lib/libone.so.1": "p 1.0", f"{SITE}/two.so": "p 1.0"}
         two = scene.objects[f"{ROOT}/{SITE}/two.so"]
-        assert [item.path for item in scene.closure(two).loaded][1] == f"{ROOT}/{SITE}/../../libone.so.1"
-        assert scene.find(f"{ROOT}/lib/libone.so") is scene.objects[f"{ROOT}/lib/libone.so.1"]
+        assert [item.path for item in Analysis(scene).closure(two).loaded][1] == f"{ROOT}/{SITE}/../../libone.so.1"
+        assert Lookup(scene).find(f"{ROOT}/lib/libone.so") is scene.objects[f"{ROOT}/lib/libone.so.1"]
         assert scene.baselines[0].glibc == (2, 28)
 
 
@@ -187,7 +189,7 @@ def test_a_wheel_beside_an_environment_would_be_installed_in_it(library: Path, t
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         assert f"{tmp_path}/env/lib/python{version}/site-packages/pkg/libone.so.1" in scene.objects
         assert scene.program == f"{tmp_path}/env/bin/python"
-        assert scene.host
+        assert Analysis(scene).host
 
 
 def test_a_process_is_what_it_has_mapped(library: Path, tmp_path: Path) -> None:
@@ -204,8 +206,9 @@ def test_a_process_is_what_it_has_mapped(library: Path, tmp_path: Path) -> None:
             assert str(library.resolve()) in scene.objects
             assert [found.owner for found in scene if found.soname == "libc.so.6"] == [SYSTEM]
             assert [item.why for item in scene.unreadable if "gone.so" in item.member]
+            analysis = Analysis(scene)
             for found in scene:
-                assert not scene.closure(found).missing
+                assert not analysis.closure(found).missing
         process.communicate(b"")
 
 

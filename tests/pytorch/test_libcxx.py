@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.audit import audit
 from tt_conda.audit.finding import Severity
 from tt_conda.audit.targets import read_targets
@@ -53,16 +54,17 @@ def libraries(prefix: Path) -> list[Path]:
 
 def test_its_libraries_need_libcxx_and_nothing_of_libstdcxx(prefix: Path) -> None:
     with read_targets([prefix]) as scene:
+        analysis = Analysis(scene)
         for path in libraries(prefix):
-            start = scene.find(str(path))
+            start = analysis.files.find(str(path))
             assert start, path
-            closure = scene.closure(start)
+            closure = analysis.closure(start)
             assert closure.missing == [], path
             for item in closure.loaded:
                 assert item.object.soname != "libstdc++.so.6", path
                 symbols = item.object.elf.symbols
                 assert not [n for n in symbols.defined | symbols.undefined if "__cxx11" in n], (path, item.path)
-        torch_cpu = scene.find(str(prefix / "lib/libtorch_cpu.so"))
+        torch_cpu = analysis.files.find(str(prefix / "lib/libtorch_cpu.so"))
         assert torch_cpu and "libc++.so.1" in torch_cpu.elf.needed
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.garbage import uncollected
 from tt_conda.audit.rules import all_rules
@@ -19,6 +21,11 @@ class Report:
 
     scene: Scene
     findings: list[Finding] = field(default_factory=list)
+
+    @cached_property
+    def analyses(self) -> list[Analysis]:
+        """Of the scene and of the further environments of the same targets."""
+        return [Analysis(each) for each in (self.scene, *self.scene.others)]
 
     @property
     def is_clean(self) -> bool:
@@ -36,12 +43,13 @@ def audit(scene: Scene, select: Iterable[str] = ()) -> Report:
     """
     wanted = tuple(select) or ("TC",)
     rules = [item for code, item in all_rules().items() if code.startswith(wanted)]
+    report = Report(scene)
     found = {
         finding.fingerprint: finding
-        for each in (scene, *scene.others) for item in rules for finding in item.check(each)
+        for each in report.analyses for item in rules for finding in item.check(each)
     }  # fmt: skip
-    findings = sorted(
+    report.findings = sorted(
         found.values(),
         key=lambda f: (_ORDER[f.severity], -f.bytes, f.code, f.subject, [str(p) for p in f.places]),
     )
-    return Report(scene, findings)
+    return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from tt_conda.audit.scene import Object
+from tt_conda.audit.objects import Object
 from tt_conda.elf import plain_soname
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from tt_conda.audit.scene import Object
+from tt_conda.audit.objects import Object
 from tt_conda.elf import plain_soname
 from tt_conda.elf.names import same_library, soname_stem, version_of
 

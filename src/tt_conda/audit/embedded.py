@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from tt_conda.audit.copies import copies
-from tt_conda.audit.exports import THRESHOLD, families, judged, per_scene, same_exports
-from tt_conda.audit.runtimes import runtime_of
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.exports import THRESHOLD, families
+from tt_conda.audit.objects import Object
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+SameExports = Mapping[tuple[Object, Object], frozenset[str]]
 
 FEW_SOURCES = 2
 """Source files that must be in two objects before it is said: one alone may be passed around as data."""
@@ -98,18 +99,25 @@ def _tail(path: str) -> str:
     return "/".join([part for part in path.split("/") if part not in ("", ".", "..")][-3:])
 
 
-@per_scene
-def embedded(scene: Scene) -> list[Embedded]:
-    """The libraries whose code is in several objects that are no copies of one another and no programs."""
+def embedded(
+    objects: Iterable[Object], same_exports: SameExports, runtime_of: Callable[[Object], object]
+) -> list[Embedded]:
+    """The libraries whose code is in several objects that are no copies of one another and no programs.
+
+    Args:
+        objects: where they are looked for.
+        same_exports: pairs of objects that export many of the same names, and these.
+        runtime_of: the runtime that an object is; what two runtimes both export is another rule's.
+    """
     found: dict[str, Embedded] = {}
-    items = [item for item in judged(scene) if not item.is_program]
+    items = [item for item in objects if not item.is_program]
     leaders = {item: group.objects[0] for group in copies(items) for item in group.objects}
     for name, held in _by_sources(items, leaders).items():
         found.setdefault(name.lower(), Embedded(name)).sources.update(held)
     for name, versions in _by_banner(items).items():
         if len({leaders.get(item, item) for item in versions}) > 1:
             found.setdefault(name.lower(), Embedded(name)).banners.update(versions)
-    for name, symbols in _by_symbols(scene, leaders).items():
+    for name, symbols in _by_symbols(same_exports, leaders, runtime_of).items():
         each = found.setdefault(name.lower(), Embedded(name))
         for item, names in symbols.items():
             each.symbols[item] = names
@@ -149,10 +157,12 @@ def _by_banner(items: Iterable[Object]) -> dict[str, dict[Object, str]]:
     return found
 
 
-def _by_symbols(scene: Scene, leaders: dict[Object, Object]) -> dict[str, dict[Object, frozenset[str]]]:
+def _by_symbols(
+    same_exports: SameExports, leaders: dict[Object, Object], runtime_of: Callable[[Object], object]
+) -> dict[str, dict[Object, frozenset[str]]]:
     """What Python modules export and another object exports too; what two libraries do is another rule's."""
     found: dict[str, dict[Object, frozenset[str]]] = defaultdict(dict)
-    for (one, other), names in same_exports(scene).items():
+    for (one, other), names in same_exports.items():
         if one.is_program or other.is_program or not (one.is_module or other.is_module):
             continue
         if leaders.get(one, one) is leaders.get(other, other) or (runtime_of(one) and runtime_of(other)):

@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from functools import lru_cache, wraps
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import TypeVar
-from weakref import WeakKeyDictionary
 
-from tt_conda.audit.copies import Copies, copies
-from tt_conda.audit.loader import Closure
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.loader import Closure, Loaded
+from tt_conda.audit.objects import Object
 from tt_conda.elf.demangle import demangle, namespace_of
-
-T = TypeVar("T")
 
 THRESHOLD = 10
 """Symbols that two objects must both export before it is said. A few coincide by chance (``main``, ``init``, ``usage``)
 and by convention (``qt_plugin_instance``, a plugin's four or five entry points); ten strong ones have never done so in
 the wheels that the rules were tried on, and the smallest library that people embed (zlib, bzip2) exports dozens."""
 
-_LINKER = frozenset(
-    ("_init", "_fini", "__bss_start", "_edata", "edata", "_end", "end", "__data_start", "data_start", "main", "_start")
-)
-_ENTRIES = ("PyInit_", "PyInitU_", "PyModExport_", "_cffi_pypyinit_", "init_module_")
 _STD = frozenset({"std", "__gnu_cxx", "__cxxabiv1"})
 _START, _LENGTH, _NOTHING = re.compile(r"_ZN?[rVKRO]*"), re.compile(r"\d+"), re.compile("")
 _RUNTIME = ("_Zn", "_Zd", "__cxa_", "__gxx_", "_Unwind_", "__gthread_", "__emutls_")
-
-
-def per_scene(function: Callable[[Scene], T]) -> Callable[[Scene], T]:
-    """Remember what a function says of a scene as long as the scene is there."""
-    known: WeakKeyDictionary[Scene, T] = WeakKeyDictionary()
-
-    @wraps(function)
-    def remembered(scene: Scene) -> T:
-        if scene not in known:
-            known[scene] = function(scene)
-        return known[scene]
-
-    return remembered
 
 
 def of_the_runtime(name: str) -> bool:
@@ -78,68 +55,25 @@ def is_vague(name: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=4096)
-def strong(item: Object) -> frozenset[str]:
-    """The names that an object exports as its own: not weak, not unique, nothing that linkers and Python ask for.
-
-    Weak and unique ones are templates' and inline functions', which the C++ ABI lets every object have (Itanium C++
-    ABI, 5.2). The names of versions are absolute symbols (LSB, symbol versioning). Those of the C++ runtime are among
-    the result: :func:`of_the_runtime` tells them.
-    """
-    symbols = item.elf.symbols
-    names = symbols.defined - symbols.weak - symbols.unique - symbols.borrowed - _LINKER
-    names = names.difference(item.elf.version_gives)
-    entries = [name for name in names if name.startswith(_ENTRIES)] if item.is_module else []
-    return names.difference(entries)
-
-
-@per_scene
-def copied(scene: Scene) -> list[Copies]:
-    """The libraries that are there more than once; none where the scene is judged as if they were not."""
-    return [] if scene.once else copies(scene)
-
-
-@per_scene
-def judged(scene: Scene) -> list[Object]:
-    """The objects, without those that :attr:`Scene.once` takes away."""
-    if not scene.once:
-        return list(scene)
-    gone = {item for group in copies(scene) for item in group.objects[1:]}
-    return [item for item in scene if item not in gone]
-
-
-@per_scene
-def _leaders(scene: Scene) -> dict[Object, Object]:
-    return {item: group.objects[0] for group in copied(scene) for item in group.objects}
-
-
-def are_copies(scene: Scene, one: Object, other: Object) -> bool:
-    """Whether two objects are copies of one library."""
-    leaders = _leaders(scene)
-    return leaders.get(one, one) is leaders.get(other, other)
-
-
-@per_scene
-def contested(scene: Scene) -> dict[Object, frozenset[str]]:
+def contested(items: Sequence[Object]) -> dict[Object, frozenset[str]]:
     """Of each object, the strong names that another one exports too. Linear in the symbols."""
     once: set[str] = set()
     twice: set[str] = set()
-    for item in judged(scene):
-        names = strong(item)
+    for item in items:
+        names = item.strong
         twice |= once & names if len(names) > len(once) else names & once
         once |= names
     twice = {name for name in twice if not (of_the_runtime(name) or is_vague(name))}
-    found = {item: strong(item) & twice for item in judged(scene)}
+    found = {item: item.strong & twice for item in items}
     return {item: names for item, names in found.items() if names}
 
 
-@per_scene
-def same_exports(scene: Scene) -> dict[tuple[Object, Object], frozenset[str]]:
+def same_exports(contested: Mapping[Object, frozenset[str]]) -> dict[tuple[Object, Object], frozenset[str]]:
     """Pairs of objects with at least :data:`THRESHOLD` strong names in common, and these; versions tell them apart.
 
     Two programs are no pair: they are never in one process.
     """
-    many = [(item, names) for item, names in contested(scene).items() if len(names) >= THRESHOLD]
+    many = [(item, names) for item, names in contested.items() if len(names) >= THRESHOLD]
     found = {}
     for (one, names), (other, others) in combinations(many, 2):
         if one.is_program and other.is_program:
@@ -160,20 +94,23 @@ def without_versions_between(one: Object, other: Object, names: frozenset[str]) 
     return names.difference(apart)
 
 
-@per_scene
-def together(scene: Scene) -> dict[tuple[Object, Object], Closure]:
+def together(
+    starts: Iterable[Object], contested: Container[Object], host: Sequence[Loaded],
+    closure_of: Callable[[Object], Closure],
+) -> dict[tuple[Object, Object], Closure]:  # fmt: skip
     """Pairs of contested objects that one load brings in, in the order of the linker's search; a load that does it.
 
-    The scope of what dlopen opens is what the program started with, then what was opened (dlopen(3), RTLD_LOCAL).
+    The scope of what dlopen opens is what the program started with (``host``), then what was opened (dlopen(3),
+    RTLD_LOCAL).
     """
-    interesting = contested(scene)
     found: dict[tuple[Object, Object], Closure] = {}
-    for start in judged(scene):
-        if not start.is_program and start in scene.host_objects:
+    there = {item.object for item in host}
+    for start in starts:
+        if not start.is_program and start in there:
             continue
-        closure = scene.closure(start)
-        host = [] if start.is_program else scene.host
-        scope = dict.fromkeys(item.object for item in (*host, *closure.loaded) if item.object in interesting)
+        closure = closure_of(start)
+        before = [] if start.is_program else host
+        scope = dict.fromkeys(item.object for item in (*before, *closure.loaded) if item.object in contested)
         for pair in combinations(scope, 2):
             found.setdefault(pair, closure)
     return found

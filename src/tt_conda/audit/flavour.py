@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from tt_conda.audit.objects import Object
 from tt_conda.elf.demangle import demangle
-
-if TYPE_CHECKING:
-    from tt_conda.audit.scene import Object
 
 Flavour = Literal["libc++", "libstdc++"]
 

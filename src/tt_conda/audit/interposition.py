@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tt_conda.audit.exports import are_copies, contested, per_scene, together, without_versions_between
+from tt_conda.audit.exports import without_versions_between
 from tt_conda.audit.loader import Closure
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.objects import Object
 from tt_conda.providers import load_providers
 
 
@@ -21,13 +22,10 @@ class Interposed:
     """A load that brings in both, ``first`` before ``second``."""
 
 
-def one_build(scene: Scene, one: Object, other: Object) -> bool:
-    """Whether two objects are parts of one package: what both hold of it is the same, inline functions above all."""
-    return one.owner == other.owner and not are_copies(scene, one, other)
-
-
-@per_scene
-def interposed(scene: Scene) -> dict[tuple[Object, Object], Interposed]:
+def interposed(
+    exports: Mapping[Object, frozenset[str]], together: Mapping[tuple[Object, Object], Closure],
+    one_build: Callable[[Object, Object], bool],
+) -> dict[tuple[Object, Object], Interposed]:  # fmt: skip
     """(first, second) → the strong symbols that both define and that ``second`` itself uses through a relocation.
 
     A protected symbol, and any of an object that was linked with ``-Bsymbolic``, stays with its object (gABI, chapter
@@ -35,13 +33,13 @@ def interposed(scene: Scene) -> dict[tuple[Object, Object], Interposed]:
     library are made to take over each other's.
     """
     found: dict[tuple[Object, Object], Interposed] = {}
-    exports, glibc = contested(scene), load_providers().system
-    for (first, second), closure in together(scene).items():
+    glibc = load_providers().system
+    for (first, second), closure in together.items():
         if second.elf.is_symbolic or {first.soname, second.soname} <= glibc:
             continue
         symbols = second.elf.symbols
         names = (exports[first] & exports[second] & symbols.relocated) - symbols.protected
-        if one_build(scene, first, second):
+        if one_build(first, second):
             names = frozenset(name for name in names if not name.startswith("_Z"))
         if names and (names := without_versions_between(first, second, names)):
             found[first, second] = Interposed(first, second, names, closure)

@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-if TYPE_CHECKING:
-    from tt_conda.audit.scene import Object
+from tt_conda.audit.objects import Object
 
 How = Literal["start", "path", "loaded", "once", "RPATH", "LD_LIBRARY_PATH", "RUNPATH", "ld.so.cache", "default"]
 

@@ -7,14 +7,13 @@ brings in. That it could not be opened alone does not matter while nobody opens 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from tt_conda.audit.loader import Loaded, expanded, search_folders
-
-if TYPE_CHECKING:
-    from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.loader import Closure, Loaded, System, expanded, search_folders
+from tt_conda.audit.lookup import Lookup
+from tt_conda.audit.objects import Object
 
 Reason = Literal["nowhere", "elsewhere", "loaded first", "runpath", "file name"]
 """``elsewhere``: a program needs it, and before a program starts nothing can have been loaded first."""
@@ -44,18 +43,14 @@ class Lost:
         return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
 
 
-def roots(scene: Scene) -> list[Object]:
-    """What is opened by itself: programs, Python modules, and whatever these do not bring in.
-
-    Copies for which another one stands (:attr:`Scene.once`) are not there.
-    """
-    there = [item for item in scene if scene.substitute(item.soname) in (None, item)]
+def roots(there: Sequence[Object], closure_of: Callable[[Object], Closure]) -> list[Object]:
+    """What is opened by itself: programs, Python modules, and whatever these do not bring in."""
     found = [item for item in there if item.is_program or item.is_python_module]
     reached = set(found)
 
     def extend(new: Iterable[Object]) -> None:
         for item in new:
-            reached.update(loaded.object for loaded in scene.closure(item).loaded)
+            reached.update(loaded.object for loaded in closure_of(item).loaded)
 
     extend(found)
     rest = [item for item in there if item not in reached]
@@ -66,14 +61,25 @@ def roots(scene: Scene) -> list[Object]:
     return [*found, *first, *second]
 
 
-def lost_names(scene: Scene) -> list[Lost]:
-    """Every name that is not found in the closure of a root, once for each object that needs it."""
+def lost_names(
+    roots: Iterable[Object], closure_of: Callable[[Object], Closure], files: Lookup, system: System,
+    program: Loaded | None,
+) -> list[Lost]:  # fmt: skip
+    """Every name that is not found in the closure of a root, once for each object that needs it.
+
+    Args:
+        roots: what is opened by itself.
+        closure_of: everything that loading one brings in.
+        files: where objects are looked for.
+        system: the machine's linker.
+        program: what calls dlopen, where it is known.
+    """
     found: dict[tuple[Object, str, bool], Lost] = {}
-    for root in scene.roots:
-        for name, item in scene.closure(root).missing:
+    for root in roots:
+        for name, item in closure_of(root).missing:
             key = item.object, name, root.is_program
             if key not in found:
-                found[key] = _explain(scene, name, item)
+                found[key] = _explain(name, item, files, system, program or item)
                 if root.is_program and found[key].reason == "loaded first":
                     found[key].reason = "elsewhere"
             found[key].roots.append(root)
@@ -85,19 +91,18 @@ def search_paths(found: Iterable[Lost]) -> list[str]:
     return list(dict.fromkeys(path for lost in found if (path := lost.search_path)))
 
 
-def _explain(scene: Scene, name: str, item: Loaded) -> Lost:
+def _explain(name: str, item: Loaded, files: Lookup, system: System, program: Loaded) -> Lost:
     link = item.loader
     while link is not None:
-        for folder in expanded(link.object.elf.runpath, link.path, scene.system):
-            provider = scene.find(f"{folder}/{name}")
+        for folder in expanded(link.object.elf.runpath, link.path, system):
+            provider = files.find(f"{folder}/{name}")
             if provider is not None and provider.elf.machine == item.object.elf.machine:
                 return Lost(name, item.object, "runpath", provider, link.object)
         link = link.loader
-    providers = [each for each in scene.named(name) if each.elf.machine == item.object.elf.machine]
+    providers = [each for each in files.named(name) if each.elf.machine == item.object.elf.machine]
     if not providers:
         return Lost(name, item.object, "nowhere")
-    program = scene.host[0] if scene.host else item
-    searched = {posixpath.normpath(folder) for _, folder in search_folders(item, program, scene.system)}
+    searched = {posixpath.normpath(folder) for _, folder in search_folders(item, program, system)}
     for provider in providers:
         if provider.name != name and posixpath.dirname(provider.path) in searched:
             return Lost(name, item.object, "file name", provider)

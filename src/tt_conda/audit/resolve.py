@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 from tt_conda.audit.loader import Closure, Loaded
-
-if TYPE_CHECKING:
-    from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.objects import Object
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,17 @@ class _Gives:
 class Resolver:
     """Looks symbols up in closures of one scene, and remembers what once sufficed."""
 
-    scene: Scene
+    host: Sequence[Loaded]
+    """What a process has loaded before it opens anything."""
+    has_python: bool
+    """Whether the scene has the program that provides Python's names."""
     _wants: dict[Object, _Wants] = field(default_factory=dict)
     _gives: dict[Object, _Gives] = field(default_factory=dict)
     _enough: dict[Object, list[frozenset[Object]]] = field(default_factory=dict)
+
+    @cached_property
+    def _linked(self) -> frozenset[Object]:
+        return frozenset(item.object for item in self.host)
 
     def unresolved(self, closure: Closure) -> dict[Object, frozenset[str]]:
         """The strong undefined symbols that have no provider, by the object that wants them.
@@ -86,14 +91,14 @@ class Resolver:
         table of a provider cannot be read.
         """
         program = closure.loaded[0].object.is_program
-        host: Sequence[Loaded] = [] if program else self.scene.host
+        host = [] if program else self.host
         scope = list(dict.fromkeys(item.object for item in (*host, *closure.loaded)))
         members = frozenset(scope)
         found: dict[Object, frozenset[str]] = {}
         for item in closure.loaded:
             if any(enough <= members for enough in self._enough.get(item.object, ())):
                 continue
-            if item.object in self.scene.host_objects and not program:
+            if not program and item.object in self._linked:
                 continue  # it was linked when the process started
             if left := self._look_up(item.object, scope):
                 found[item.object] = left
@@ -113,7 +118,7 @@ class Resolver:
             if len(left) < len(plain) or len(left_versioned) < len(versioned):
                 used.append(provider)
                 plain, versioned = left, left_versioned
-        if not self.scene.program:
+        if not self.has_python:
             plain = frozenset(name for name in plain if not name.startswith(("Py", "_Py")))
         missing = plain | {want.partition("@")[0] for want in versioned}
         if not missing:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tt_conda.audit.scene import Object
+from tt_conda.audit.objects import Object
 from tt_conda.elf import soname_stem
 
 if sys.version_info >= (3, 11):
@@ -53,7 +53,6 @@ def clashes() -> dict[str, str]:
     return {name: clash for name, (clash, _) in _families().items()}
 
 
-@lru_cache(maxsize=4096)
 def runtime_of(item: Object) -> Kind | None:
     """Which runtime an object is or holds: by its soname, else by what it exports."""
     if item.is_program:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cache
 
+from tt_conda.audit.loader import Closure
+from tt_conda.audit.objects import Object
+from tt_conda.audit.scene import Scene
 from tt_conda.elf.demangle import namespace_of
-
-if TYPE_CHECKING:
-    from tt_conda.audit.loader import Closure
-    from tt_conda.audit.scene import Object, Scene
 
 _QUALIFIERS = ("", "K", "V", "VK", "R", "O", "KR", "KO", "r", "rK")
 _SHARED = frozenset({"", "std", "__gnu_cxx", "__cxxabiv1", "__cxxabiv", "pybind11"})
@@ -28,20 +28,27 @@ class Undefined:
     """The objects of the closures in which it was looked for."""
 
 
-def undefined_symbols(scene: Scene) -> list[Undefined]:
+Unresolved = Sequence[tuple[Object, Mapping[Object, frozenset[str]]]]
+"""(root, object of its closure → its symbols that nothing there provides)."""
+
+
+def undefined_symbols(
+    scene: Scene, unresolved: Unresolved, closure_of: Callable[[Object], Closure]
+) -> list[Undefined]:  # fmt: skip
     """What objects lack in the closures of roots, without what belongs to libraries that are not there.
 
     Symbols that are wanted in a version of a library outside of the targets count as provided where nothing is
     installed: that machine is not this one.
     """
     found: dict[Object, Undefined] = {}
-    for root, lacking in scene.unresolved:
-        closure = scene.closure(root)
+    exports = cache(exports_in)
+    for root, lacking in unresolved:
+        closure = closure_of(root)
         absent = bool(closure.missing)
         if absent and not (root.is_program or root.is_python_module):
             continue  # a plugin that is known not to load, and that its opener does without
         for item, names in lacking.items():
-            mine = _of_present(item, names, closure, scene) if absent else set(names)
+            mine = _of_present(item, names, closure, scene, exports) if absent else set(names)
             if scene.kind == "process" and mine:
                 mine -= frozenset[str]().union(*(other.elf.symbols.defined for other in scene))  # it runs: RTLD_GLOBAL
             if scene.is_for_any_machine:
@@ -54,13 +61,15 @@ def undefined_symbols(scene: Scene) -> list[Undefined]:
     return list(found.values())
 
 
-def _of_present(item: Object, names: frozenset[str], closure: Closure, scene: Scene) -> set[str]:
+def _of_present(
+    item: Object, names: frozenset[str], closure: Closure, scene: Scene, exports: Callable[[Object, str], bool]
+) -> set[str]:
     """The names in a namespace that a library of the closure exports."""
     present = [o.object for o in closure.loaded if o.object is not item and scene.is_inside(o.object.path)]
     spaces = {name: namespace_of(name) for name in names}
     exported = {
         space for space in set(spaces.values()) - _SHARED - {""}
-        if any(scene.exports_in(each, space) for each in present)
+        if any(exports(each, space) for each in present)
     }  # fmt: skip
     return {name for name, space in spaces.items() if space in exported}
 

@@ -20,7 +20,7 @@ BADNESS = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 class Verdict:
     """A report, sorted into what matters now and what does not."""
 
-    scene: Scene
+    report: Report
     findings: list[Finding] = field(default_factory=list)
     """Neither ignored nor accepted, worst first."""
     ignored: list[tuple[Finding, str]] = field(default_factory=list)
@@ -32,6 +32,11 @@ class Verdict:
     unused: list[Ignore] = field(default_factory=list)
     """Ignores of the configuration file that matched nothing."""
     fail_on: Severity = Severity.WARNING
+
+    @property
+    def scene(self) -> Scene:
+        """What was judged."""
+        return self.report.scene
 
     @property
     def is_clean(self) -> bool:
@@ -55,7 +60,7 @@ def judge(
     """
     config = config or Config()
     looked_for, dropped = tuple(select) or ("TC",), tuple(ignore)
-    verdict = Verdict(report.scene, fail_on=config.fail_on)
+    verdict = Verdict(report, fail_on=config.fail_on)
     known = {item.fingerprint for item in accepted}
     used: set[Ignore] = set()
     for finding in report.findings:

@@ -1,6 +1,6 @@
 """The rules: one file, one code, one page (its docstring, which ``tt-conda explain`` prints).
 
-A rule's module has ``RULE`` and ``check(scene)``. Codes never change and are never used again: 1xx once, 2xx loads,
+A rule's module has ``RULE`` and ``check(analysis)``. Codes never change and are never used again: 1xx once, 2xx loads,
 3xx ABI, 4xx symbol safety, 9xx what cannot be read.
 """
 
@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Certainty, Finding, Place, Severity
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.objects import Object
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Registered:
     """A rule with its check and its page."""
 
     rule: Rule
-    check: Callable[[Scene], Iterator[Finding]]
+    check: Callable[[Analysis], Iterator[Finding]]
     page: str
     """Markdown: the module's docstring."""
 

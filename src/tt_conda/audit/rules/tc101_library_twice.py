@@ -25,13 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import without_chains
 from tt_conda.audit.copies import Copies
-from tt_conda.audit.exports import copied
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.runtimes import runtime_of
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.elf import plain_soname
 
 RULE = Rule(
@@ -44,14 +43,14 @@ _FEW = 5
 """Exported names; with fewer of them, nothing can be concluded from those that differ."""
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each library, with all its copies."""
-    linked = {plain_soname(name) for item in scene for name in item.elf.needed}
-    for group in copied(scene):
+    linked = {plain_soname(name) for item in analysis.scene for name in item.elf.needed}
+    for group in analysis.copies:
         kept = without_chains(group.objects)
         is_linked = any(item.library in linked for item in kept)
         kept = [item for item in kept if any(_alike(item, other, is_linked) for other in kept if other is not item)]
-        if len(kept) < 2 or runtime_of(kept[0]):
+        if len(kept) < 2 or analysis.runtime_of(kept[0]):
             continue
         owners = list(dict.fromkeys(item.owner for item in kept))
         superfluous = sum(item.size for item in kept) - max(item.size for item in kept)

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import chains
-from tt_conda.audit.exports import copied
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 
 RULE = Rule(
     "TC102", "symlinks-as-copies", Severity.WARNING,
@@ -33,9 +33,9 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each chain of names."""
-    for group in copied(scene):
+    for group in analysis.copies:
         for chain in chains(group.objects):
             files = {item.file for item in chain}
             if len(files) == 1:

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
 
 RULE = Rule(
     "TC103", "file-replaced", Severity.WARNING,
@@ -27,9 +27,9 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each path and pair of owners."""
-    for before, after in scene.replaced:
+    for before, after in analysis.scene.replaced:
         if before.identity != after.identity:
             yield RULE.finding(
                 after.member,

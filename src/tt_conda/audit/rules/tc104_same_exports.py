@@ -21,12 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tt_conda.audit.exports import THRESHOLD, are_copies, examples, same_exports, strong, together
+from tt_conda.audit.analysis import Analysis
+from tt_conda.audit.exports import THRESHOLD, examples
 from tt_conda.audit.finding import Finding, Severity
-from tt_conda.audit.interposition import interposed, one_build
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.runtimes import runtime_of
-from tt_conda.audit.scene import Object, Scene
 
 RULE = Rule(
     "TC104", "same-exports", Severity.NOTE,
@@ -35,20 +34,20 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each pair of libraries that no load lets clash already."""
-    said = interposed(scene)
-    for (one, other), names in same_exports(scene).items():
-        if not (_is_library(one) and _is_library(other)) or are_copies(scene, one, other):
+    said = analysis.interposed
+    for (one, other), names in analysis.same_exports.items():
+        if not (_is_library(one) and _is_library(other)) or analysis.are_copies(one, other):
             continue
-        if one_build(scene, one, other) and sum(not name.startswith("_Z") for name in names) < THRESHOLD:
+        if analysis.are_one_build(one, other) and sum(not name.startswith("_Z") for name in names) < THRESHOLD:
             continue
-        if (one, other) in said or (other, one) in said or _one_runtime(one, other):
+        if (one, other) in said or (other, one) in said or _one_runtime(analysis, one, other):
             continue
-        evidence = [f"{item}: {len(strong(item)):,} strong symbols" for item in (one, other)]
+        evidence = [f"{item}: {len(item.strong):,} strong symbols" for item in (one, other)]
         evidence.append(examples(names))
         for first, second in ((one, other), (other, one)):
-            if closure := together(scene).get((first, second)):
+            if closure := analysis.together.get((first, second)):
                 evidence.append(f"{first.name} wins over {second.name} in what {closure.loaded[0].object.member} loads")
         yield RULE.finding(
             f"{one.library} {other.library}",
@@ -61,6 +60,6 @@ def _is_library(item: Object) -> bool:
     return not item.is_program and not item.is_module
 
 
-def _one_runtime(one: Object, other: Object) -> bool:
-    first, second = runtime_of(one), runtime_of(other)
+def _one_runtime(analysis: Analysis, one: Object, other: Object) -> bool:
+    first, second = analysis.runtime_of(one), analysis.runtime_of(other)
     return first is not None and second is not None and first.family == second.family

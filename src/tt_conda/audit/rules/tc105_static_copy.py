@@ -26,11 +26,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tt_conda.audit.embedded import Embedded, embedded
+from tt_conda.audit.analysis import Analysis
+from tt_conda.audit.embedded import Embedded
 from tt_conda.audit.exports import examples
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
 
 RULE = Rule(
     "TC105", "static-copy", Severity.NOTE,
@@ -42,9 +42,9 @@ _SURE = 10
 """Source files in common from which on it is likely."""
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each library."""
-    for item in embedded(scene):
+    for item in analysis.embedded:
         exporting = len(item.symbols) > 1
         sources = sorted((len(names) for names in item.sources.values()), reverse=True)
         sure = len(item.banners) > 1 or (len(sources) > 1 and sources[1] >= _SURE)

@@ -32,12 +32,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import without_chains
-from tt_conda.audit.exports import judged
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.runtimes import Kind, clashes, runtime_of
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.runtimes import Kind, clashes
 from tt_conda.audit.words import listed
 
 RULE = Rule(
@@ -51,25 +51,25 @@ _CALLED = frozenset({"dgemm_", "cblas_dgemm", "dgemm_64_", "cblas_dgemm64_"})
 """What users of BLAS call, if its build has not put something before it."""
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each family."""
     found: dict[str, list[tuple[Object, Kind]]] = defaultdict(list)
-    for item in judged(scene):
-        if kind := runtime_of(item):
+    for item in analysis.judged:
+        if kind := analysis.runtime_of(item):
             found[kind.family].append((item, kind))
     for family, all_of_it in found.items():
         kept = set(without_chains(item for item, _ in all_of_it))
         members = [(item, kind) for item, kind in all_of_it if item in kept]
         if len(members) > 1:
-            yield _finding(scene, family, members)
+            yield _finding(analysis, family, members)
 
 
-def _finding(scene: Scene, family: str, members: list[tuple[Object, Kind]]) -> Finding:
+def _finding(analysis: Analysis, family: str, members: list[tuple[Object, Kind]]) -> Finding:
     kinds: dict[str, list[Object]] = defaultdict(list)
     for item, kind in members:
         kinds[kind.name].append(item)
     superfluous = sum(sum(item.size for item in each) - max(item.size for item in each) for each in kinds.values())
-    where, aborting = _meeting(scene, members)
+    where, aborting = _meeting(analysis, members)
     apart = (
         not where
         and not any(
@@ -82,7 +82,7 @@ def _finding(scene: Scene, family: str, members: list[tuple[Object, Kind]]) -> F
         evidence.append(where)
     if apart:
         evidence.append("the names that they are called by differ, so calls are not mixed up")
-    unused = [item for item, _ in members if item not in scene.needed] if scene.kind == "installed" else []
+    unused = [item for item, _ in members if item not in analysis.needed] if analysis.scene.kind == "installed" else []
     alone = not where and len(members) - len(unused) < 2
     if alone:
         evidence.append(f"nothing in the environment needs {listed(item.soname for item in unused)}")
@@ -95,17 +95,17 @@ def _finding(scene: Scene, family: str, members: list[tuple[Object, Kind]]) -> F
     )  # fmt: skip
 
 
-def _meeting(scene: Scene, members: list[tuple[Object, Kind]]) -> tuple[str, str]:
+def _meeting(analysis: Analysis, members: list[tuple[Object, Kind]]) -> tuple[str, str]:
     """Which load brings two of them in; with what they end the process, if any two of them would."""
     groups: dict[str, list[Kind]] = defaultdict(list)
     for _, kind in members:
         groups[kind.group].append(kind)
     aborting = next((each[0].abort for group, each in groups.items() if group and len(each) > 1), "")
-    if scene.kind == "process":
+    if analysis.scene.kind == "process":
         return "the process has them all mapped", aborting
     wanted = dict(members)
-    for start in judged(scene):
-        scope = [*([] if start.is_program else scene.host), *scene.closure(start).loaded]
+    for start in analysis.judged:
+        scope = [*([] if start.is_program else analysis.host), *analysis.closure(start).loaded]
         there = list(dict.fromkeys(item.object for item in scope if item.object in wanted))
         kinds = [wanted[item] for item in there]
         if len(there) > 1 and (not aborting or sum(1 for kind in kinds if kind.group) > 1):

@@ -27,10 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.lost import Lost, search_paths
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
 from tt_conda.elf import plain_soname
 from tt_conda.providers import load_providers
@@ -45,25 +46,27 @@ _WHEELS = {"libtorch": "torch", "pytorch": "torch"}
 """Conda package → the wheel that brings the same library."""
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which names are nowhere; those that the same objects cannot load without are one finding."""
     by_name: dict[str, list[Lost]] = {}
-    for lost in scene.lost:
-        if lost.reason == "nowhere" and not (scene.is_for_any_machine and lost.name in scene.from_machine):
+    for lost in analysis.lost:
+        if lost.reason == "nowhere" and not (
+            analysis.scene.is_for_any_machine and lost.name in analysis.scene.from_machine
+        ):
             by_name.setdefault(lost.name, []).append(lost)
     groups: dict[tuple[Severity, frozenset[Object]], dict[str, list[Lost]]] = {}
     for name, found in by_name.items():
         blocked = frozenset(root for lost in found for root in lost.roots)
-        groups.setdefault((_severity(scene, name, found), blocked), {})[name] = found
+        groups.setdefault((_severity(analysis, name, found), blocked), {})[name] = found
     for (severity, _), names in groups.items():
-        yield _finding(scene, severity, names)
-    yield from _not_searched(scene)
+        yield _finding(analysis, severity, names)
+    yield from _not_searched(analysis)
 
 
-def _not_searched(scene: Scene) -> Iterator[Finding]:
+def _not_searched(analysis: Analysis) -> Iterator[Finding]:
     """Programs whose libraries are there, in folders in which they do not look; those that lack the same are one."""
     programs: dict[Object, list[Lost]] = {}
-    for lost in scene.lost:
+    for lost in analysis.lost:
         if lost.reason == "elsewhere":
             for root in lost.roots:
                 programs.setdefault(root, []).append(lost)
@@ -88,20 +91,20 @@ def _not_searched(scene: Scene) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _finding(scene: Scene, severity: Severity, found: dict[str, list[Lost]]) -> Finding:
+def _finding(analysis: Analysis, severity: Severity, found: dict[str, list[Lost]]) -> Finding:
     names = sorted(found)
     needers = list(dict.fromkeys(lost.needer for name in names for lost in found[name]))
     blocked = list(dict.fromkeys(root for name in names for lost in found[name] for root in lost.roots))
-    packages = sorted({package for name in names if (package := _package(scene, name))})
+    packages = sorted({package for name in names if (package := _package(analysis, name))})
     remedy = None
     if packages:
         remedy = f"It comes from {listed(packages)}: depend on it, and name it as another target to audit both."
-    elif scene.is_for_any_machine and severity is not Severity.ERROR:
+    elif analysis.scene.is_for_any_machine and severity is not Severity.ERROR:
         remedy = "Ship the library, or depend on the package that brings it and name that as another target."
-    elif scene.from_machine.issuperset(names):
+    elif analysis.scene.from_machine.issuperset(names):
         remedy = "Install it on this machine: packages count on it."
     where = "neither in the targets nor on this machine"
-    if scene.is_for_any_machine:
+    if analysis.scene.is_for_any_machine:
         where = "nowhere in the targets, and not among what may come from the machine"
     return RULE.finding(
         names[0],
@@ -111,30 +114,34 @@ def _finding(scene: Scene, severity: Severity, found: dict[str, list[Lost]]) -> 
         needers,
         severity=severity,
         remedy=remedy,
-        certainty=Certainty.CERTAIN if severity is Severity.ERROR or not scene.is_for_any_machine else Certainty.LIKELY,
+        certainty=Certainty.CERTAIN
+        if severity is Severity.ERROR or not analysis.scene.is_for_any_machine
+        else Certainty.LIKELY,
         evidence=[f"{item.member} needs {name}" for name in names for item in needers if name in item.elf.needed],
     )
 
 
-def _package(scene: Scene, name: str) -> str | None:
+def _package(analysis: Analysis, name: str) -> str | None:
     """The package that is known to bring a library and is not audited: conda's, for wheels PyPI's."""
-    known = load_providers().find(name) if scene.is_for_any_machine else None
+    known = load_providers().find(name) if analysis.scene.is_for_any_machine else None
     if not known or not known[1]:
         return None
-    return known[1] if scene.is_conda else _WHEELS.get(known[1])
+    return known[1] if analysis.scene.is_conda else _WHEELS.get(known[1])
 
 
-def _severity(scene: Scene, name: str, lost: list[Lost]) -> Severity:
-    if scene.is_for_any_machine:
+def _severity(analysis: Analysis, name: str, lost: list[Lost]) -> Severity:
+    if analysis.scene.is_for_any_machine:
         if plain_soname(name) != name:
             return Severity.ERROR
-        return Severity.NOTE if _package(scene, name) else Severity.WARNING
-    matters = any(_is_opened_for_sure(scene, root) for each in lost for root in each.roots)
+        return Severity.NOTE if _package(analysis, name) else Severity.WARNING
+    matters = any(_is_opened_for_sure(analysis, root) for each in lost for root in each.roots)
     return Severity.ERROR if matters else Severity.WARNING
 
 
-def _is_opened_for_sure(scene: Scene, item: Object) -> bool:
+def _is_opened_for_sure(analysis: Analysis, item: Object) -> bool:
     """Whether it is a program, a module that is imported, or a library that everybody can link to."""
     return (
-        item.is_program or item.is_python_module or item.path in {f"{each}/lib/{item.name}" for each in scene.folders}
+        item.is_program
+        or item.is_python_module
+        or item.path in {f"{each}/lib/{item.name}" for each in analysis.scene.folders}
     )

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import SYSTEM, Object, Scene
+from tt_conda.audit.scene import SYSTEM
 from tt_conda.audit.words import listed, plain_owner
 
 RULE = Rule(
@@ -35,28 +37,32 @@ _DRIVERS = frozenset({"libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "l
 """They belong to the kernel module: only the machine can have the right ones."""
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say for each owner what it takes from the machine that it may not."""
-    if scene.kind == "process" or scene.is_for_any_machine:
+    if analysis.scene.kind == "process" or analysis.scene.is_for_any_machine:
         return
-    allowed = scene.from_machine | _DRIVERS
-    host = scene.host_objects
+    allowed = analysis.scene.from_machine | _DRIVERS
+    host = analysis.host_objects
     found: dict[str, dict[str, dict[Object, str]]] = {}
-    for root in scene.roots:
-        for (needer, name), used in scene.closure(root).resolved.items():
+    for root in analysis.roots:
+        for (needer, name), used in analysis.closure(root).resolved.items():
             if (
                 name not in allowed
                 and used.object.folder == ""
                 and used.object not in host
-                and not scene.is_inside(used.object.path)
-                and scene.is_inside(needer.object.path)
+                and not analysis.scene.is_inside(used.object.path)
+                and analysis.scene.is_inside(needer.object.path)
             ):
                 owner = needer.object.owner
                 who = needer.object.name if owner == SYSTEM else owner
                 found.setdefault(who, {}).setdefault(name, {})[needer.object] = used.path
     for owner, names in found.items():
         needers = list(dict.fromkeys(item for each in names.values() for item in each))
-        why = "packages bring all but the C library" if scene.is_conda else "the manylinux policies do not list them"
+        why = (
+            "packages bring all but the C library"
+            if analysis.scene.is_conda
+            else "the manylinux policies do not list them"
+        )
         yield RULE.finding(
             plain_owner(owner),
             f"{owner} takes {listed(sorted(names))} from this machine; {why}.",

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.lost import Lost, search_paths
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
 from tt_conda.audit.words import listed, plain_owner, verb
 
 RULE = Rule(
@@ -31,10 +31,10 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say what is in the targets but not where it is looked for, by who needs it of whom."""
     groups: dict[tuple[str, str], list[Lost]] = {}
-    for lost in scene.lost:
+    for lost in analysis.lost:
         if lost.reason == "loaded first" and lost.provider:
             groups.setdefault((lost.needer.owner, lost.provider.owner), []).append(lost)
     for (owner, provider), found in groups.items():

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.lost import Lost, search_paths
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed
 
 RULE = Rule(
@@ -30,21 +31,21 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which search paths have absolute or relative entries; objects of an owner with the same path are one."""
     groups: dict[tuple[str, str, str], list[Object]] = {}
-    for item in scene:
+    for item in analysis.scene:
         for tag, path in (("RUNPATH", item.elf.runpath), ("RPATH", item.elf.rpath)):
             if path is not None and not (tag == "RPATH" and item.elf.runpath is not None):
                 groups.setdefault((item.owner, tag, path), []).append(item)
     lost: dict[Object, list[Lost]] = {}
-    for each in scene.lost:
+    for each in analysis.lost:
         lost.setdefault(each.needer, []).append(each)
     for (_, tag, path), items in groups.items():
         absolute, relative = [], []
         for entry in path.split(":") if path else []:
             if entry.startswith("/"):
-                if not _is_inside(scene, entry):
+                if not _is_inside(analysis, entry):
                     absolute.append(entry)
             elif not entry.startswith(("$ORIGIN", "${ORIGIN}")):
                 relative.append(entry)
@@ -68,7 +69,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_inside(scene: Scene, folder: str) -> bool:
+def _is_inside(analysis: Analysis, folder: str) -> bool:
     return "_placehold" in folder or any(
-        folder.rstrip("/") == top or folder.startswith(top + "/") for top in scene.folders
+        folder.rstrip("/") == top or folder.startswith(top + "/") for top in analysis.scene.folders
     )

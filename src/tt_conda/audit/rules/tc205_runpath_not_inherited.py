@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.lost import Lost, search_paths
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
 
 RULE = Rule(
@@ -32,10 +33,10 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which libraries would be found if the RUNPATH of what loads their needer were an RPATH."""
     groups: dict[tuple[Object, Object], list[Lost]] = {}
-    for lost in scene.lost:
+    for lost in analysis.lost:
         if lost.reason == "runpath" and lost.via:
             groups.setdefault((lost.needer, lost.via), []).append(lost)
     for (needer, via), found in groups.items():

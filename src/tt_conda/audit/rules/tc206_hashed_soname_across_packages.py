@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
 from tt_conda.elf import plain_soname
 
@@ -30,14 +31,14 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which hashed names are needed across owners."""
     groups: dict[tuple[str, str], list[tuple[Object, Object]]] = {}
-    for item in scene:
+    for item in analysis.scene:
         for name in item.elf.needed:
             if plain_soname(name) == name:
                 continue
-            providers = scene.named(name)
+            providers = analysis.files.named(name)
             if providers and all(provider.owner != item.owner for provider in providers):
                 groups.setdefault((name, item.owner), []).append((item, providers[0]))
     for (name, owner), found in groups.items():

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.lost import Lost
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed, verb
 
 RULE = Rule(
@@ -30,10 +31,10 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which libraries lie in a folder that is searched, under another name than their soname."""
     groups: dict[Object, list[Lost]] = {}
-    for lost in scene.lost:
+    for lost in analysis.lost:
         if lost.reason == "file name" and lost.provider:
             groups.setdefault(lost.provider, []).append(lost)
     for provider, found in groups.items():

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.resolve import missing_versions
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed
 
 RULE = Rule(
@@ -31,13 +32,13 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which versions the libraries that are found lack."""
     groups: dict[tuple[Object, str, Object | None], list[str]] = {}
-    for root in scene.roots:
-        for each in missing_versions(scene.closure(root)):
+    for root in analysis.roots:
+        for each in missing_versions(analysis.closure(root)):
             provider = each.provider.object if each.provider else None
-            if scene.is_for_any_machine and provider and not scene.is_inside(provider.path):
+            if analysis.scene.is_for_any_machine and provider and not analysis.scene.is_inside(provider.path):
                 continue
             versions = groups.setdefault((each.needer.object, each.library, provider), [])
             if each.version not in versions:

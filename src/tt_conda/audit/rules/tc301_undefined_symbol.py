@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import without_chains
 from tt_conda.audit.finding import Certainty, Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.undefined import Undefined
 from tt_conda.audit.words import listed, verb
 from tt_conda.elf.demangle import demangle, namespace_of
@@ -38,30 +39,34 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say what is undefined, by the object that needs it and by namespace."""
-    for each in scene.undefined:
+    for each in analysis.undefined:
         groups: dict[str, list[str]] = {}
-        for name in sorted(each.names - scene.other_library(each).keys()):
+        for name in sorted(each.names - analysis.other_library(each).keys()):
             groups.setdefault(namespace_of(name), []).append(name)
         for namespace, names in groups.items():
-            yield _finding(scene, each, namespace, names)
+            yield _finding(analysis, each, namespace, names)
 
 
-def _who_has(scene: Scene, each: Undefined, names: list[str]) -> Object | None:
+def _who_has(analysis: Analysis, each: Undefined, names: list[str]) -> Object | None:
     """The object that has all of these symbols, although nothing brings it in; a library before a module."""
     wanted = frozenset(names)
-    there = (item for item in scene if item is not each.item and scene.substitute(item.soname) in (None, item))
+    there = (
+        item
+        for item in analysis.scene
+        if item is not each.item and analysis.files.substitute(item.soname) in (None, item)
+    )
     others = [item for item in there if wanted <= item.elf.symbols.defined]
     return min(without_chains(others), key=lambda item: (item.is_module, item.is_program, item.path), default=None)
 
 
-def _finding(scene: Scene, each: Undefined, namespace: str, names: list[str]) -> Finding:
+def _finding(analysis: Analysis, each: Undefined, namespace: str, names: list[str]) -> Finding:
     item = each.item
-    elsewhere = _who_has(scene, each, names)
+    elsewhere = _who_has(analysis, each, names)
     readable = [demangle(name) for name in names]
     severity, certainty = Severity.ERROR, Certainty.CERTAIN
-    if not any(root.is_program or root.is_python_module or item in scene.needed for root in each.roots):
+    if not any(root.is_program or root.is_python_module or item in analysis.needed for root in each.roots):
         # A plugin, or a library that is only opened by name: its opener may have the symbols.
         severity = Severity.NOTE if elsewhere else Severity.WARNING
         certainty = Certainty.POSSIBLE if elsewhere else Certainty.LIKELY

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.flavour import flavour_of_name
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.elf.demangle import demangle
 
 RULE = Rule(
@@ -37,11 +38,11 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which undefined symbols would be there with the other library's types, by who needs and who has them."""
-    for each in scene.undefined:
+    for each in analysis.undefined:
         groups: dict[Object, list[tuple[str, str]]] = {}
-        for name, (given, provider) in sorted(scene.other_library(each).items(), key=lambda pair: pair[0]):
+        for name, (given, provider) in sorted(analysis.other_library(each).items(), key=lambda pair: pair[0]):
             groups.setdefault(provider, []).append((name, given))
         for provider, pairs in groups.items():
             wanted, given = pairs[0]

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.machine import Version, glibc_sonames, parse_version, policies
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Baseline, Object, Scene
+from tt_conda.audit.scene import Baseline
 from tt_conda.audit.words import listed, plain_owner, verb
 
 RULE = Rule(
@@ -36,28 +38,28 @@ RULE = Rule(
 _MACHINES = {"libstdc++.so.6", "libgcc_s.so.1"}
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Compare what each owner's objects need with the oldest system that the owner promises."""
-    for baseline in dict.fromkeys(scene.baselines):
+    for baseline in dict.fromkeys(analysis.scene.baselines):
         limits = {"GLIBC": baseline.glibc}
         if baseline.manylinux:
             limits |= policies().newest(baseline.glibc)
         over: dict[str, dict[Object, Version]] = {}
-        for item in scene:
+        for item in analysis.scene:
             if item.owner != baseline.owner:
                 continue
-            for family, version in _needs(scene, item).items():
+            for family, version in _needs(analysis, item).items():
                 if version > limits.get(family, version):
                     over.setdefault(family, {})[item] = version
         for family, items in over.items():
             yield _finding(baseline, family, limits[family], items)
 
 
-def _needs(scene: Scene, item: Object) -> dict[str, Version]:
+def _needs(analysis: Analysis, item: Object) -> dict[str, Version]:
     """Family → the newest version that an object needs of what comes from the machine."""
     found: dict[str, Version] = {}
     for library, versions in item.elf.version_needs.items():
-        if library in glibc_sonames() or (library in _MACHINES and not scene.named(library)):
+        if library in glibc_sonames() or (library in _MACHINES and not analysis.files.named(library)):
             for name in versions:
                 parsed = parse_version(name)
                 if parsed and name not in item.elf.weak_versions:

@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.flavour import RUNTIMES, Flavour, flavour_of
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 from tt_conda.audit.words import listed
 from tt_conda.elf.demangle import demangle, namespace_of
 
@@ -37,13 +38,13 @@ RULE = Rule(
 _RUNTIMES_OWN = frozenset({"std", "__gnu_cxx", "__cxxabiv1"})
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say where two runtimes meet in one closure, and whether C++ is called across."""
     together: dict[frozenset[Object], list[Object]] = {}
-    for root in scene.roots:
-        runtimes = frozenset(item.object for item in scene.closure(root).loaded if item.object.library in RUNTIMES) | (
-            frozenset() if root.is_program else frozenset(o for o in scene.host_objects if o.library in RUNTIMES)
-        )
+    for root in analysis.roots:
+        runtimes = frozenset(
+            item.object for item in analysis.closure(root).loaded if item.object.library in RUNTIMES
+        ) | (frozenset() if root.is_program else frozenset(o for o in analysis.host_objects if o.library in RUNTIMES))
         if len(runtimes) > 1:
             together.setdefault(runtimes, []).append(root)
     flavours: dict[Object, Flavour | None] = {}
@@ -51,7 +52,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         names = sorted({item.soname for item in runtimes})
         crossing: dict[tuple[Object, Object], frozenset[str]] = {}
         for root in roots:
-            objects = [item.object for item in scene.closure(root).loaded if item.object.library not in RUNTIMES]
+            objects = [item.object for item in analysis.closure(root).loaded if item.object.library not in RUNTIMES]
             for item in objects:
                 flavours.setdefault(item, flavour_of(item))
             for taker in objects:

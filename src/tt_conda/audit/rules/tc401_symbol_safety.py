@@ -31,21 +31,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tt_conda.audit.embedded import embedded
-from tt_conda.audit.exports import (
-    THRESHOLD,
-    are_copies,
-    examples,
-    families,
-    is_vague,
-    judged,
-    of_the_runtime,
-    same_exports,
-    strong,
-)
+from tt_conda.audit.analysis import Analysis
+from tt_conda.audit.exports import THRESHOLD, examples, families, is_vague, of_the_runtime
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Object, Scene
 
 RULE = Rule(
     "TC401", "symbol-safety", Severity.NOTE,
@@ -71,17 +61,17 @@ class _Graded:
         return "depends" if len(self.exports) >= THRESHOLD else "good"
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each owner whose extensions export or bundle something."""
     graded = {
-        item: _Graded(item, _without_runtime(strong(item)))
-        for item in judged(scene) if item.is_module and _is_extension(item)
+        item: _Graded(item, _without_runtime(item.strong))
+        for item in analysis.judged if item.is_module and _is_extension(item)
     }  # fmt: skip
-    for (one, other), names in same_exports(scene).items():
-        if one in graded and other in graded and not are_copies(scene, one, other):
+    for (one, other), names in analysis.same_exports.items():
+        if one in graded and other in graded and not analysis.are_copies(one, other):
             graded[one].shared.append((other, names))
             graded[other].shared.append((one, names))
-    for library in embedded(scene):
+    for library in analysis.embedded:
         for item in library.objects:
             if item in graded:
                 graded[item].bundles.append(library.name)

@@ -26,11 +26,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.exports import examples, families
 from tt_conda.audit.finding import Finding, Severity
-from tt_conda.audit.interposition import interposed, one_build
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
 
 RULE = Rule(
     "TC402", "interposition", Severity.WARNING,
@@ -39,9 +38,9 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each pair of objects."""
-    pairs = interposed(scene)
+    pairs = analysis.interposed
     for (first, second), item in pairs.items():
         reverse = pairs.get((second, first))
         if reverse and len(reverse.names) > len(item.names):
@@ -60,5 +59,5 @@ def check(scene: Scene) -> Iterator[Finding]:
             f"{first.library} {second.library}",
             f"{first.name} takes over {len(item.names):,} symbols that {second.name} defines and uses itself.",
             [second, first], evidence=evidence,
-            severity=Severity.NOTE if one_build(scene, first, second) else Severity.WARNING,
+            severity=Severity.NOTE if analysis.are_one_build(first, second) else Severity.WARNING,
         )  # fmt: skip

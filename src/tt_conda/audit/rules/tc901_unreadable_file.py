@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Place, Severity
 from tt_conda.audit.rules import Rule
-from tt_conda.audit.scene import Scene
 
 RULE = Rule(
     "TC901", "unreadable-file", Severity.ERROR,
@@ -27,8 +27,8 @@ RULE = Rule(
 )  # fmt: skip
 
 
-def check(scene: Scene) -> Iterator[Finding]:
+def check(analysis: Analysis) -> Iterator[Finding]:
     """Say what could not be read and why."""
-    for item in scene.unreadable:
+    for item in analysis.scene.unreadable:
         place = Place(owner=item.owner, path=item.member)
         yield RULE.finding(item.member.rpartition("/")[2], f"{item.member}: {item.why}", [place])

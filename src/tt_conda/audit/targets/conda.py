@@ -20,7 +20,8 @@ from typing import IO
 
 import zstandard
 
-from tt_conda.audit.scene import Baseline, Object, Scene
+from tt_conda.audit.objects import Object
+from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
 from tt_conda.base.files import naming_full_disk
 from tt_conda.elf import Elf, ElfError, read

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from tt_conda.audit.scene import Object, Scene
+from tt_conda.audit.objects import Object
+from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
 from tt_conda.elf import ElfError, read
 

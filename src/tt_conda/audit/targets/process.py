@@ -6,7 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from tt_conda.audit.scene import SYSTEM, Object, Scene
+from tt_conda.audit.objects import Object
+from tt_conda.audit.scene import SYSTEM, Scene
 from tt_conda.audit.targets import disk
 from tt_conda.audit.targets.candidates import HEAD, is_object, unreadable
 from tt_conda.base.errors import TtCondaError

@@ -16,7 +16,8 @@ from typing import cast
 from isal import isal_zlib
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from tt_conda.audit.scene import Baseline, Object, Scene
+from tt_conda.audit.objects import Object
+from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, promises_object, unreadable
 from tt_conda.elf import Elf, ElfError, read
 

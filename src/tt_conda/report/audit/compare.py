@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tt_conda.audit.copies import Copies, is_library, libraries, linked_names
-from tt_conda.audit.scene import Object
+from tt_conda.audit.objects import Object
 from tt_conda.audit.verdict import BADNESS, Verdict
 from tt_conda.elf import plain_soname
 from tt_conda.report.audit.document import Document, Found, Part, document, to_json

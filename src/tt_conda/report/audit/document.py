@@ -15,12 +15,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tt_conda import __version__
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.baseline import Accepted
 from tt_conda.audit.config import Ignore
-from tt_conda.audit.copies import Copies, copies
+from tt_conda.audit.copies import Copies
 from tt_conda.audit.finding import Certainty, Finding, Place, Severity
+from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import all_rules
-from tt_conda.audit.scene import SYSTEM, Object, Scene
+from tt_conda.audit.scene import SYSTEM
 from tt_conda.audit.verdict import BADNESS, Verdict
 
 SCHEMA = Path(__file__).with_name("audit.schema.json")
@@ -151,8 +153,8 @@ def document(verdict: Verdict) -> Document:
     for finding in sorted(verdict.findings, key=lambda f: f.code):
         so_far = codes.get(finding.code, Count(findings=0, bytes=0))
         codes[finding.code] = Count(findings=so_far.findings + 1, bytes=so_far.bytes + finding.bytes)
-    files, ids = _files([scene, *scene.others])
-    groups = list({group.objects: group for each in (scene, *scene.others) for group in copies(each)}.values())
+    files, ids = _files(verdict.report.analyses)
+    groups = list({group.objects: group for each in verdict.report.analyses for group in each.all_copies}.values())
     inside = [file for file in files if file.inside]
     shipped = sum(file.size for file in inside)
     return Document(
@@ -205,13 +207,13 @@ def _copy_set(group: Copies, ids: dict[Object, int]) -> CopySet:
     return CopySet(library=group.library, objects=[ids[item] for item in group.objects], bytes=group.bytes)
 
 
-def _files(scenes: list[Scene]) -> tuple[list[File], dict[Object, int]]:
+def _files(analyses: list[Analysis]) -> tuple[list[File], dict[Object, int]]:
     """Every object with its id: those of the targets in their order, then what they use of the machine."""
     edges: dict[Object, dict[str, tuple[Object | None, str | None]]] = {}
     order: dict[Object, None] = {}
-    for scene in scenes:
-        order.update(dict.fromkeys(scene))
-        for needer, name, hit, how in _edges(scene):
+    for analysis in analyses:
+        order.update(dict.fromkeys(analysis.scene))
+        for needer, name, hit, how in _edges(analysis):
             known = edges.setdefault(needer, {})
             if name not in known or known[name][0] is None:
                 known[name] = (hit, how)
@@ -219,8 +221,8 @@ def _files(scenes: list[Scene]) -> tuple[list[File], dict[Object, int]]:
     inside = set(order)
     order.update(dict.fromkeys(sorted(outside, key=lambda item: (item.soname, item.path))))
     ids = {item: number for number, item in enumerate(order)}
-    system = frozenset[str]().union(*(scene.from_machine for scene in scenes))
-    anywhere = all(scene.is_for_any_machine for scene in scenes)  # then nothing of this machine's paths matters
+    system = frozenset[str]().union(*(each.scene.from_machine for each in analyses))
+    anywhere = all(each.scene.is_for_any_machine for each in analyses)  # then nothing of this machine's paths matters
     files = []
     for item, number in ids.items():
         needs = [
@@ -247,13 +249,13 @@ def _need(
     return Need(name=name, to=None if hit is None else ids[hit], state=state, how=how)
 
 
-def _edges(scene: Scene) -> Iterator[tuple[Object, str, Object | None, str | None]]:
+def _edges(analysis: Analysis) -> Iterator[tuple[Object, str, Object | None, str | None]]:
     """(needer, NEEDED name, what satisfies it, how): as programs and modules load it, else as it loads alone."""
     reached: set[Object] = set()
-    for start in [*scene.roots, *scene]:
+    for start in [*analysis.roots, *analysis.scene]:
         if start in reached:
             continue
-        found = scene.closure(start)
+        found = analysis.closure(start)
         for (needer, name), hit in found.resolved.items():
             yield needer.object, name, hit.object, "loaded" if hit.how == "start" else hit.how
         reached.update(item.object for item in found.loaded)

@@ -1,0 +1,169 @@
+"""Everything that follows from a scene, computed when it is first asked for: what the rules judge.
+
+Each question has one answer here. The modules that compute (loader, lost, resolve, undefined, exports, …) take their
+inputs as arguments and know nothing of the analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from tt_conda.audit import embedded as static
+from tt_conda.audit import exports, interposition
+from tt_conda.audit.copies import Copies, copies
+from tt_conda.audit.flavour import under_other_library
+from tt_conda.audit.loader import Closure, Loaded, closure
+from tt_conda.audit.lookup import Lookup
+from tt_conda.audit.lost import Lost, lost_names, roots
+from tt_conda.audit.objects import Object
+from tt_conda.audit.resolve import Resolver
+from tt_conda.audit.runtimes import Kind, runtime_of
+from tt_conda.audit.scene import Scene
+from tt_conda.audit.undefined import Undefined, undefined_symbols
+
+Pair = tuple[Object, Object]
+
+
+class Analysis:
+    """The analysis of one scene, which no longer changes."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.files = Lookup(scene)
+        """Finds objects by path and by name."""
+        self._closures: dict[Object, Closure] = {}
+        self._runtimes: dict[Object, Kind | None] = {}
+        self._other_library: dict[Undefined, Mapping[str, tuple[str, Object]]] = {}
+
+    # ---- loading
+
+    @cached_property
+    def host(self) -> list[Loaded]:
+        """What a process has loaded before it opens a module: the Python program and its libraries."""
+        program = self.files.find(self.scene.program) if self.scene.program else None
+        return closure(program, self.scene.system, self.files).loaded if program else []
+
+    @cached_property
+    def host_objects(self) -> frozenset[Object]:
+        """The objects of :attr:`host`."""
+        return frozenset(item.object for item in self.host)
+
+    def closure(self, start: Object) -> Closure:
+        """Everything that loading ``start`` brings in, alone in a process; programs are started, all else is opened."""
+        if start not in self._closures:
+            host = [] if start.is_program else self._before
+            self._closures[start] = closure(start, self.scene.system, self.files, host=host)
+        return self._closures[start]
+
+    @cached_property
+    def _before(self) -> list[Loaded]:
+        """What is loaded before anything else: in a process, all that it has mapped."""
+        if self.scene.kind != "process":
+            return self.host
+        program = self.host[0] if self.host else None
+        return [
+            *self.host,
+            *(Loaded(o.path, o, "loaded", program) for o in self.scene if o not in self.host_objects),
+        ]
+
+    @cached_property
+    def roots(self) -> list[Object]:
+        """What is opened by itself, without copies for which another one stands (:attr:`Scene.once`)."""
+        there = [item for item in self.scene if self.files.substitute(item.soname) in (None, item)]
+        return roots(there, self.closure)
+
+    @cached_property
+    def needed(self) -> frozenset[Object]:
+        """The objects that another one's NEEDED brings in."""
+        return frozenset(used.object for root in self.roots for used in self.closure(root).resolved.values())
+
+    @cached_property
+    def lost(self) -> list[Lost]:
+        """The NEEDED names that are not found."""
+        program = self.host[0] if self.host else None
+        return lost_names(self.roots, self.closure, self.files, self.scene.system, program)
+
+    # ---- symbols
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Looks symbols up."""
+        return Resolver(self.host, has_python=bool(self.scene.program))
+
+    @cached_property
+    def undefined(self) -> list[Undefined]:
+        """What objects lack where they are really used."""
+        found = ((root, self.resolver.unresolved(self.closure(root))) for root in self.roots)
+        return undefined_symbols(self.scene, [(root, names) for root, names in found if names], self.closure)
+
+    def other_library(self, lacking: Undefined) -> Mapping[str, tuple[str, Object]]:
+        """What is there with the other C++ standard library's types: name → (name as it is there, whose)."""
+        if lacking not in self._other_library:
+            inside = [item for item in lacking.around if self.scene.is_inside(item.path)]
+            inside.sort(key=lambda item: item.path)
+            self._other_library[lacking] = under_other_library(lacking.names, inside)
+        return self._other_library[lacking]
+
+    # ---- copies
+
+    @cached_property
+    def all_copies(self) -> list[Copies]:
+        """The libraries that are there more than once, whatever :attr:`Scene.once` says."""
+        return copies(self.scene)
+
+    @cached_property
+    def copies(self) -> list[Copies]:
+        """The libraries that are there more than once; none where :attr:`Scene.once` says so."""
+        return [] if self.scene.once else self.all_copies
+
+    @cached_property
+    def judged(self) -> list[Object]:
+        """The objects, without those that :attr:`Scene.once` takes away."""
+        gone = {item for group in self.all_copies for item in group.objects[1:]} if self.scene.once else ()
+        return [item for item in self.scene if item not in gone]
+
+    @cached_property
+    def _leaders(self) -> dict[Object, Object]:
+        return {item: group.objects[0] for group in self.copies for item in group.objects}
+
+    def are_copies(self, one: Object, other: Object) -> bool:
+        """Whether two objects are copies of one library."""
+        return self._leaders.get(one, one) is self._leaders.get(other, other)
+
+    def are_one_build(self, one: Object, other: Object) -> bool:
+        """Whether two objects are parts of one package: what both hold is the same, inline functions above all."""
+        return one.owner == other.owner and not self.are_copies(one, other)
+
+    # ---- exports
+
+    @cached_property
+    def contested(self) -> dict[Object, frozenset[str]]:
+        """Of each object, the strong names that another one exports too."""
+        return exports.contested(self.judged)
+
+    @cached_property
+    def same_exports(self) -> dict[Pair, frozenset[str]]:
+        """Pairs of objects that export many of the same names, and these."""
+        return exports.same_exports(self.contested)
+
+    @cached_property
+    def together(self) -> dict[Pair, Closure]:
+        """Pairs of contested objects that one load brings in, in the order of the linker's search."""
+        return exports.together(self.judged, self.contested, self.host, self.closure)
+
+    @cached_property
+    def interposed(self) -> dict[Pair, interposition.Interposed]:
+        """(first, second) → the symbols that the first takes over of the second."""
+        return interposition.interposed(self.contested, self.together, self.are_one_build)
+
+    @cached_property
+    def embedded(self) -> list[static.Embedded]:
+        """The static libraries that are in several objects."""
+        return static.embedded(self.judged, self.same_exports, self.runtime_of)
+
+    def runtime_of(self, item: Object) -> Kind | None:
+        """The runtime that an object is or holds, of which a process must have only one."""
+        if item not in self._runtimes:
+            self._runtimes[item] = runtime_of(item)
+        return self._runtimes[item]
