@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tt_conda import __version__
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.audit import Report
 from tt_conda.audit.baseline import Accepted
 from tt_conda.audit.config import Config, Ignore
@@ -65,7 +66,7 @@ def verdict(folders: tuple[Path, Path]) -> Verdict:
         Accepted(code="TC004", subject="taken", fingerprint=taken.fingerprint, message=taken.message),
         Accepted(code="TC901", subject="libold.so", fingerprint="0" * 16, message="libs/libold.so: cut"),
     ]
-    found = [*tc901.check(scene), taken, twice, known, note]
+    found = [*tc901.check(Analysis(scene)), taken, twice, known, note]
     return judge(Report(scene, found), config, accepted=accepted)
 
 

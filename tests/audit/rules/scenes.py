@@ -10,6 +10,7 @@ from pathlib import Path
 
 from published import other_wheel, published
 from toolchain import program
+from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding
 from tt_conda.audit.rules import all_rules
 from tt_conda.audit.scene import Scene
@@ -36,7 +37,7 @@ def embedded(name: str) -> Path:
 
 def found(scene: Scene, code: str) -> list[Finding]:
     """What one rule says of a scene."""
-    return list(all_rules()[code].check(scene))
+    return list(all_rules()[code].check(Analysis(scene)))
 
 
 def by_subject(findings: Iterable[Finding]) -> dict[str, Finding]:
