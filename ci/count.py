@@ -23,9 +23,6 @@ PACKAGE = "tt_conda"
 LONG_FUNCTION, LONG_CLASS = 60, 200
 """Lines that a function and a class may have, docstring and comments included."""
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-Documented = ast.Module | ast.ClassDef | Function
-
 
 def parse(root: Path) -> dict[Path, ast.Module]:
     """The syntax trees of ``src/`` and ``ci/``, by path below ``root``."""
@@ -33,26 +30,15 @@ def parse(root: Path) -> dict[Path, ast.Module]:
     return {file.relative_to(root): ast.parse(file.read_text()) for file in files}
 
 
-def nodes(trees: Mapping[Path, ast.Module], kind: type | tuple[type, ...]) -> Iterator[tuple[Path, ast.AST]]:
-    """Every node of a kind, with its file."""
-    return ((file, node) for file, tree in trees.items() for node in ast.walk(tree) if isinstance(node, kind))
+def nodes(trees: Mapping[Path, ast.Module], *kinds: type[ast.AST]) -> Iterator[tuple[Path, ast.AST]]:
+    """Every node of some kinds, with its file."""
+    return ((file, node) for file, tree in trees.items() for node in ast.walk(tree) if isinstance(node, kinds))
 
 
-def count_statements(trees: Mapping[Path, ast.Module]) -> int:
-    """Statements of the syntax trees; bare strings, which are docstrings, are none."""
-    return sum(
-        not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str))
-        for _, node in nodes(trees, ast.stmt)
-    )
-
-
-def docstrings(trees: Mapping[Path, ast.Module]) -> list[str]:
-    """The docstrings of modules, classes and functions, and the strings below attributes."""
-    return [
-        node.value.value
-        for _, node in nodes(trees, ast.Expr)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    ]
+def bare_string(node: ast.AST) -> str | None:
+    """The text of a docstring, or of a string below an attribute; None for any other statement."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
 
 def lines(node: ast.AST) -> int:
@@ -119,12 +105,14 @@ def main() -> None:
     trees, graph = parse(root), imports(root)
     sizes = {file: len((root / file).read_text().splitlines()) for file in trees}
     source = {file: size for file, size in sizes.items() if file.parts[0] == "src"}
-    functions = [(file, node) for file, node in nodes(trees, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    classes = [(file, node) for file, node in nodes(trees, ast.ClassDef)]
+    functions = list(nodes(trees, ast.FunctionDef, ast.AsyncFunctionDef))
+    classes = list(nodes(trees, ast.ClassDef))
+    statements = [node for _, node in nodes(trees, ast.stmt)]
+    docstrings = [text for node in statements if (text := bare_string(node))]
     names: dict[str, list[str]] = {}
     for file, node in classes:
         names.setdefault(getattr(node, "name", ""), []).append(str(file))
-    words = re.findall(r"\w+", " ".join(docstrings(trees)).lower())
+    words = re.findall(r"\w+", " ".join(docstrings).lower())
     skips = [
         f"{file}:{number}"
         for file in trees
@@ -145,7 +133,7 @@ def main() -> None:
 
     show("modules in src/", len(source))
     show("lines in src/", sum(source.values()))
-    show("statements in src/ and ci/, without docstrings", count_statements(trees))
+    show("statements in src/ and ci/, without docstrings", len(statements) - len(docstrings))
     show("median module in src/, lines", f"{median(source.values()):g}")
     show("median function, lines", f"{median(lines(node) for _, node in functions):g}")
     show(f"functions over {LONG_FUNCTION} lines", len(long := named(functions, LONG_FUNCTION)), long)

@@ -17,7 +17,7 @@ import yaml
 
 from script import loaded
 from test_docs import check
-from tt_conda.base.settings import engine_environ
+from tt_conda.base.settings import worker_environ
 from tt_conda.inputs.store import Store
 
 PROJECT = Path(__file__).parents[1]
@@ -199,7 +199,7 @@ def test_what_is_cached_is_the_store_named_by_what_is_pinned(tmp_path: Path, mon
     store = f"${{{{ env.TT_CONDA_CACHE }}}}/{Store.default().folder.relative_to(tmp_path)}"
     caches = [step["with"] for _, step in steps() if step.get("uses", "").startswith("actions/cache")]
     assert caches and list(PROJECT.glob("recipes/*/*.lock"))
-    compiled = f"${{{{ env.TT_CONDA_CACHE }}}}/{Path(engine_environ()['CCACHE_DIR']).relative_to(tmp_path)}"
+    compiled = f"${{{{ env.TT_CONDA_CACHE }}}}/{Path(worker_environ()['CCACHE_DIR']).relative_to(tmp_path)}"
     for given in caches:
         assert given["path"] in (store, compiled) and ".." not in given["path"]
         assert given["path"] == compiled or "recipes/*/*.lock" in given["key"]

@@ -92,7 +92,7 @@ def main() -> None:
         sys.exit(2)
     except (Stopped, typer.Abort):
         _say("stopped", "What was finished is kept; the same command goes on from there.")
-        os._exit(130)  # the engine's threads may still run
+        os._exit(130)  # rattler's threads may still run
     except BrokenPipeError:
         os._exit(141)
     except Exception as error:

@@ -16,7 +16,7 @@ import pytest
 from tt_conda.base import progress, settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.building.build import Built, build
-from tt_conda.building.cache import Kept
+from tt_conda.building.cache import BuildCache
 from tt_conda.building.memory import PeakMemory
 from tt_conda.building.variants import narrow
 from tt_conda.channel import index
@@ -112,7 +112,7 @@ def test_it_is_taken_from_elsewhere(
 
 
 def test_packages_that_took_long_outlive_the_others(tmp_path: Path, make: Callable[..., Path]) -> None:
-    kept = Kept(tmp_path / "kept")
+    kept = BuildCache(tmp_path / "kept")
     package = make("long")
     kept.put("dear", package, [], seconds=150, peak=7)  # PyTorch from the compiler's cache
     for number in range(70):
@@ -186,7 +186,7 @@ def test_compilers_are_started_through_a_cache(
     monkeypatch.setenv("PATH", str(tmp_path))
     if launcher is not None:
         monkeypatch.setenv("TT_CONDA_COMPILER_LAUNCHER", launcher)
-    variables = settings.engine_environ()
+    variables = settings.worker_environ()
     expected = {None: "ccache", "": "", "sccache": str(tmp_path / "sccache")}[launcher]
     assert variables["CMAKE_CXX_COMPILER_LAUNCHER"] == variables["CMAKE_C_COMPILER_LAUNCHER"] == expected
     assert variables["CCACHE_DIR"] == str(settings.cache_dir() / "ccache")

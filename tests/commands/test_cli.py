@@ -177,8 +177,8 @@ def test_a_closed_pipe_is_no_error(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_any_command(channel: Path, tmp_path: Path, sent: signal.Signals) -> None:
     """It waits here for an environment that another process works on."""
-    program = "import sys; from pathlib import Path; from tt_conda.environment.prefix import alone\n"
-    program += "with alone(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+    program = "import sys; from pathlib import Path; from tt_conda.environment.prefix import locked\n"
+    program += "with locked(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", program, tmp_path / "env"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:

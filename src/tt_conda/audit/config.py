@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import all_rules, nearest
 from tt_conda.base.errors import TtCondaError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tt_conda.base.toml import tomllib
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +12,7 @@ from pathlib import Path
 from tt_conda.audit.copies import copies
 from tt_conda.audit.exports import THRESHOLD, families
 from tt_conda.audit.objects import Object
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tt_conda.base.toml import tomllib
 
 SameExports = Mapping[tuple[Object, Object], frozenset[str]]
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tt_conda.base.toml import tomllib
 
 
 def cache_dir() -> Path:
@@ -147,7 +142,7 @@ def environ() -> dict[str, str]:
     return variables
 
 
-def engine_environ() -> dict[str, str]:
+def worker_environ() -> dict[str, str]:
     """The environment of a building process: its caches, and ours that recipes ask for, lie in the cache folder.
 
     Compilers are started through ccache, or what ``$TT_CONDA_COMPILER_LAUNCHER`` names (``sccache``; empty: nothing).

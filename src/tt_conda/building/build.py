@@ -1,4 +1,4 @@
-"""From recipes to a channel: what to build, in which order, what is up to date, and the engines that do it."""
+"""From recipes to a channel: what to build, in which order, what is up to date, and the workers that do it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digest_of, naming_full_disk, write_atomically
 from tt_conda.base.location import channel_url, local_path
 from tt_conda.base.progress import Stage, console, stage
-from tt_conda.building.cache import Kept, KeptPackage
-from tt_conda.building.missing import lacking
+from tt_conda.building.cache import BuildCache, CachedPackage
+from tt_conda.building.missing import missing_dependencies
 from tt_conda.building.reproducible import FORMAT, NOT_KEPT
 from tt_conda.building.variants import Output, closure, in_order, narrow, render
 from tt_conda.building.worker import Job
-from tt_conda.building.workers import Engines
+from tt_conda.building.workers import Workers
 from tt_conda.channel import index
 
 COMPRESSION = 9
@@ -98,8 +98,8 @@ class Builder:
             index.publish([], self.channel)
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)
-        self.kept = Kept(settings.cache_dir() / "built")
-        self._engines = Engines()
+        self.cache = BuildCache(settings.cache_dir() / "built")
+        self._workers = Workers()
         self._wanted: dict[Path, set[str]] = {}
         """The packages that the recipes give now, by channel: others there are not to be built against."""
         for folder in (self.work, self.logs, self.state):
@@ -107,7 +107,7 @@ class Builder:
 
     @property
     def work(self) -> Path:
-        """Where engines work; nothing in it is ever seen by a solver."""
+        """Where workers work; nothing in it is ever seen by a solver."""
         return self.channel / ".work"
 
     @property
@@ -121,7 +121,7 @@ class Builder:
         return self.channel / ".state"
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other builds out of the channel; sweep what a killed one left behind."""
         with (self.channel / ".build.lock").open("a") as lock:
             try:
@@ -271,14 +271,14 @@ class Builder:
     def _still_untested(self, output: Output, package: Path, untested: list[str]) -> bool:
         """False where tests that could not run could run now: then the package is built again, with its tests."""
         if untested:
-            if not lacking(package, self.channels):
+            if not missing_dependencies(package, self.channels):
                 return False
             self.result.untested[output.stem] = untested
         return True
 
     def _reuse(self, output: Output, key: str) -> bool:
         """Take the package from those that this machine has built before, in whatever checkout."""
-        kept = self.kept.get(key)
+        kept = self.cache.get(key)
         if kept is None or not self._still_untested(output, kept.package, kept.untested):
             return False
         path = index.publish([kept.package], self._home(output), keep=True)[0]
@@ -299,7 +299,7 @@ class Builder:
             return True
         places = [folder for url in settings.extra_channels() if (folder := local_path(channel_url(url)))]
         there = [path for folder in places for path in folder.glob("*/*.conda") if path.name in names]
-        kept = KeptPackage(there[0], []) if there else self.kept.latest(output.stem)
+        kept = CachedPackage(there[0], []) if there else self.cache.latest(output.stem)
         if kept is not None:
             index.publish([kept.package], self.channel, keep=True)
         return kept is not None
@@ -315,7 +315,7 @@ class Builder:
         write_atomically(self.state / f"{output.stem}.json", json.dumps(record))
 
     def _run_all(self, todo: Sequence[_Work], bar: Stage) -> None:
-        settings.engine_environ()  # what is wrong in it is said before anything is built
+        settings.worker_environ()  # what is wrong in it is said before anything is built
         waiting, running = list(todo), dict[Future[None], _Work]()
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
@@ -333,7 +333,7 @@ class Builder:
                         future.result()
                         bar.advance()
             except BaseException:
-                self._engines.stop()
+                self._workers.stop()
                 raise
 
     def _build(self, work: _Work, bar: Stage) -> None:
@@ -357,7 +357,7 @@ class Builder:
             compression=COMPRESSION,
             carver=CARVER,
         )
-        package, untested, peak = self._engines.run(job, bar)
+        package, untested, peak = self._workers.run(job, bar)
         if self.check and not output.internal:
             bar.describe(f"{output.name}: audit")
             if said := self.check(package, output.recipe.parent, channels):
@@ -365,7 +365,7 @@ class Builder:
         path = index.publish([package], self._home(output))[0]
         seconds = time.monotonic() - start
         self._record(output, work.key, path, untested)
-        self.kept.put(work.key, path, untested, seconds, peak)
+        self.cache.put(work.key, path, untested, seconds, peak)
         shutil.rmtree(folder, ignore_errors=True)
         self.result.built.append(output.stem)
         if untested:
@@ -430,7 +430,7 @@ def build(
         side_by_side = jobs or max(2, (os.cpu_count() or 2) // 2)
         builder = Builder(project, config, channels(), side_by_side, check, instead or (), several)
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
-        with builder.alone():
+        with builder.locked():
             long = [output for output in outputs if output.on_request]
             asked = {output.name for output in closure(long, packages)}
             result = builder.run(possible, asked)

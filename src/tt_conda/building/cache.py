@@ -26,7 +26,7 @@ _MOST_DEAR = 12
 
 
 @dataclass(frozen=True)
-class KeptPackage:
+class CachedPackage:
     """A package file, and the dependencies whose absence kept its tests from running."""
 
     package: Path
@@ -37,13 +37,13 @@ class KeptPackage:
     """Bytes of memory that its build had at once, at most."""
 
 
-class Kept:
+class BuildCache:
     """A folder with one folder per key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: str) -> KeptPackage | None:
+    def get(self, key: str) -> CachedPackage | None:
         """The package of a key, if it is there and what it was (its sha256 is compared)."""
         home = self.folder / key
         try:
@@ -52,11 +52,13 @@ class Kept:
             if digests(package)[0] != note["sha256"]:
                 return None
             os.utime(home)
-            return KeptPackage(package, list(note["untested"]), float(note.get("seconds", 0)), int(note.get("peak", 0)))
+            return CachedPackage(
+                package, list(note["untested"]), float(note.get("seconds", 0)), int(note.get("peak", 0))
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def latest(self, stem: str) -> KeptPackage | None:
+    def latest(self, stem: str) -> CachedPackage | None:
         """The package of that name, version and build that was used last, whatever it was made from."""
         homes = [home for home in self.folder.glob("*/note.json") if _note(home.parent).get("file") == f"{stem}.conda"]
         homes.sort(key=lambda note: note.parent.stat().st_mtime, reverse=True)

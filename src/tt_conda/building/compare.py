@@ -18,7 +18,7 @@ from tt_conda.building.reproducible import load_rendered
 from tt_conda.elf import ElfError
 from tt_conda.elf.sections import sections
 from tt_conda.formats import conda
-from tt_conda.formats.conda import FILES, INFO, Part
+from tt_conda.formats.conda import FILES, INFO, TarPart
 
 _MOST = 8
 """Lines or fields that are told of one file."""
@@ -52,7 +52,7 @@ def differences(old: Path, new: Path) -> list[Difference]:
     return found
 
 
-def _parts(mine: Part, others: Part, told: frozenset[str] = frozenset()) -> Iterator[Difference]:
+def _parts(mine: TarPart, others: TarPart, told: frozenset[str] = frozenset()) -> Iterator[Difference]:
     """``told``: paths of files that differ, which need not be told again where files are listed."""
     for name in sorted({*mine.entries, *others.entries}):
         if name not in others.entries:
@@ -63,7 +63,7 @@ def _parts(mine: Part, others: Part, told: frozenset[str] = frozenset()) -> Iter
             yield from _entries(name, mine, others, told)
 
 
-def _entries(name: str, mine: Part, others: Part, told: frozenset[str]) -> Iterator[Difference]:
+def _entries(name: str, mine: TarPart, others: TarPart, told: frozenset[str]) -> Iterator[Difference]:
     old, new = mine.entries[name], others.entries[name]
     if _kind(old) != _kind(new):
         yield Difference(name, f"{_kind(old)} → {_kind(new)}")

@@ -14,7 +14,7 @@ from tt_conda.audit.verdict import judge
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.location import local_path
 from tt_conda.building.inventory import package_facts
-from tt_conda.building.missing import lacking
+from tt_conda.building.missing import missing_dependencies
 from tt_conda.channel import index
 from tt_conda.environment import prefix as prefixes
 from tt_conda.environment import solver
@@ -69,13 +69,13 @@ def _dependencies(
     And the names of those that no channel has, or not in a build that the package can be with.
     """
     record = index.read_record(package)
-    absent = lacking(package, channels)
+    absent = missing_dependencies(package, channels)
     specs = [spec for spec in record["depends"] if not spec.startswith("__") and spec.split()[0] not in absent]
     records = solver.solve(specs, channels, constraints=record.get("constrains", ())) if specs else []
     packages = [local_path(record.url) for record in records]
     here = [path for path in packages if path is not None]
     if len(here) == len(packages):
         return here, absent
-    with prefixes.alone(prefix):
+    with prefixes.locked(prefix):
         prefixes.transact(records, prefix, specs, distrust=False)
     return [prefix], absent

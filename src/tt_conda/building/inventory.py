@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import extract
 
-from tt_conda.base import settings
+from tt_conda.base.cache import FactCache
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests, naming_full_disk, write_atomically
+from tt_conda.base.files import digests, naming_full_disk
 from tt_conda.channel.index import known_sha256, records
 from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
 
@@ -66,6 +66,9 @@ class PackageFacts(BaseModel):
         return f"{self.name}-{self.version}-{self.build}"
 
 
+_KNOWN: FactCache[PackageFacts] = FactCache("facts", PackageFacts)
+
+
 @dataclass(frozen=True)
 class Duplicate:
     """One thing that is in several packages, or twice in one."""
@@ -93,15 +96,10 @@ def package_facts(package: Path) -> PackageFacts:
 
 
 def _facts(package: Path, sha256: str) -> PackageFacts:
-    cached = settings.cache_dir() / "facts" / f"{sha256}-{_FORMAT}.json"
-    try:
-        return PackageFacts.model_validate_json(cached.read_text())
-    except (OSError, ValidationError):
-        pass
-    facts = _read(package)
-    with naming_full_disk(cached):
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cached, facts.model_dump_json())
+    key = f"{sha256}-{_FORMAT}"
+    if (facts := _KNOWN.get(key)) is None:
+        facts = _read(package)
+        _KNOWN.put(key, facts)
     return facts
 
 

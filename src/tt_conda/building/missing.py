@@ -11,7 +11,7 @@ from tt_conda.channel import index
 from tt_conda.environment import solver
 
 
-def lacking(package: Path, channels: Sequence[str | Path]) -> list[str]:
+def missing_dependencies(package: Path, channels: Sequence[str | Path]) -> list[str]:
     """Names of what a package depends on and no channel has, or only in builds that its ``constrains`` keep away.
 
     A version that is not there is not lacking: a wrong pin must be seen.

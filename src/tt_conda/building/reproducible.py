@@ -39,7 +39,7 @@ from typing import Any
 import yaml
 
 from tt_conda.formats import conda
-from tt_conda.formats.conda import FILES, INFO, Entry, Part
+from tt_conda.formats.conda import FILES, INFO, Entry, TarPart
 from tt_conda.formats.dist_info import recorded
 
 FORMAT = 3
@@ -135,7 +135,7 @@ class _Normaliser:
     """One package on its way."""
 
     def __init__(
-        self, info: Part, files: Part, recipe: Path, carver: str, origins: Origins
+        self, info: TarPart, files: TarPart, recipe: Path, carver: str, origins: Origins
     ) -> None:  # fmt: skip
         self._info, self._files, self._recipe = info, files, recipe
         self._origins = origins
@@ -308,12 +308,12 @@ def _placeholder(old: str) -> str:
     return _PLACEHOLDER[: len(old)]
 
 
-def _names_a_folder(name: str, files: Part) -> bool:
+def _names_a_folder(name: str, files: TarPart) -> bool:
     """Whether a file is the note that a distribution was installed from a folder of this machine (PEP 610)."""
     return name.endswith(".dist-info/direct_url.json") and b'"file:' in files.read(name)
 
 
-def _entry(part: Part, name: str, content: bytes | None) -> Entry:
+def _entry(part: TarPart, name: str, content: bytes | None) -> Entry:
     item = part.entries[name]
     if item.isdir():
         return Entry(name, 0o755, b"", folder=True)

@@ -19,7 +19,7 @@ class Output:
     recipe: Path
     rendered: RenderedVariant
     known_axes: frozenset[str]
-    """The axes of ``variants.yaml``; the engine's own list also holds pins and platforms."""
+    """The axes of ``variants.yaml``; rattler-build's own list also holds pins and platforms."""
 
     @property
     def name(self) -> str:
@@ -153,7 +153,7 @@ def render(recipes: Iterable[Path], *configs: VariantConfig) -> list[Output]:
     """Render recipes for every combination of the axes, each resulting package once.
 
     Raises:
-        TtCondaError: a recipe is wrong; the engine's message names the line.
+        TtCondaError: a recipe is wrong; rattler-build's message names the line.
     """
     found: dict[str, Output] = {}
     for recipe, config in ((recipe, config) for recipe in recipes for config in configs):

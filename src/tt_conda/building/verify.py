@@ -29,7 +29,7 @@ from tt_conda.building.compare import Difference, differences
 from tt_conda.building.reproducible import LOCAL, RENDERED, Origins, load_rendered
 from tt_conda.building.variants import Output, narrow, render
 from tt_conda.building.worker import Job
-from tt_conda.building.workers import Engines
+from tt_conda.building.workers import Workers
 from tt_conda.channel import index, network
 from tt_conda.channel.index import Listed, link, listed
 from tt_conda.formats import conda
@@ -39,7 +39,7 @@ _FETCHING = threading.Lock()
 
 
 @dataclass
-class Verdict:
+class Rebuilt:
     """What came of building one package again."""
 
     package: Path
@@ -59,7 +59,7 @@ class Verdict:
 def verify(
     packages: Sequence[Path], channels: Sequence[str | Path], *, project: Path | None = None, jobs: int = 2,
     keep: Path | None = None,
-) -> list[Verdict]:  # fmt: skip
+) -> list[Rebuilt]:  # fmt: skip
     """Build packages again and compare.
 
     Args:
@@ -77,18 +77,18 @@ def verify(
     internal = [folder / INTERNAL for url in given if (folder := local_path(url))]
     urls = [*given, *(channel_url(folder) for folder in internal if folder.is_dir())]
     offers = [offer for url in urls if (folder := local_path(url)) for offer in listed(folder)]
-    engines = Engines()
+    workers = Workers()
     with tempfile.TemporaryDirectory(prefix="tt-conda-verify-") as scratch, ThreadPoolExecutor(jobs) as pool:
         with stage(f"Building {len(packages)} packages again", total=len(packages)) as bar:
             work = [Path(scratch, str(number)) for number in range(len(packages))]
             futures = [
-                pool.submit(_verify, package, project, urls, offers, engines, folder, bar, keep)
+                pool.submit(_verify, package, project, urls, offers, workers, folder, bar, keep)
                 for package, folder in zip(packages, work, strict=True)
             ]
             try:
                 return [future.result() for future in futures]
             except BaseException:
-                engines.stop()
+                workers.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -122,9 +122,9 @@ def named(names: Sequence[str]) -> list[Path]:
 
 
 def _verify(
-    package: Path, project: Path, channels: list[str], offers: Sequence[Listed], engines: Engines, work: Path,
+    package: Path, project: Path, channels: list[str], offers: Sequence[Listed], workers: Workers, work: Path,
     bar: Stage, keep: Path | None,
-) -> Verdict:  # fmt: skip
+) -> Rebuilt:  # fmt: skip
     rendered = _rendered(package)
     made = rendered["build_configuration"]
     variant = {key: str(value) for key, value in made["variant"].items()}
@@ -153,8 +153,8 @@ def _verify(
             {record["sha256"]: record["channel"] for record in wanted},
         ),
     )  # fmt: skip
-    again, _, _ = engines.run(job, bar)
-    verdict = Verdict(package, digests(package)[0], digests(again)[0], missing=missing)
+    again, _, _ = workers.run(job, bar)
+    verdict = Rebuilt(package, digests(package)[0], digests(again)[0], missing=missing)
     if not verdict.same:
         verdict.differences = differences(package, again)
     if keep:

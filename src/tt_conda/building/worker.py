@@ -29,7 +29,7 @@ from rattler_build import package as package_tests
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.building.missing import lacking
+from tt_conda.building.missing import missing_dependencies
 from tt_conda.building.reproducible import Origins, normalise
 from tt_conda.channel import network
 
@@ -60,7 +60,7 @@ class Job(BaseModel):
 
 
 class Events:
-    """The engine's progress: into the log, and as JSON lines to the parent."""
+    """The worker's progress: into the log, and as JSON lines to the parent."""
 
     def __init__(self, pipe: TextIO, log: BinaryIO) -> None:
         self._pipe, self._log, self._step = pipe, log, ""
@@ -108,7 +108,7 @@ def build(job: Job, events: Events) -> Path:
         for v in Stage0Recipe.from_file(job.recipe).render(config)
         if f"{v.recipe.package.name}-{v.recipe.package.version}-{v.recipe.build.string}" == job.stem
     )
-    sources = settings.cache_dir() / "sources"  # fetched once for all builds: the engine itself locks and verifies it
+    sources = settings.cache_dir() / "sources"  # fetched once for all builds: rattler-build locks and verifies it
     sources.mkdir(parents=True, exist_ok=True)
     (job.work / "src_cache").symlink_to(sources)
     result = rendered.run_build(
@@ -131,7 +131,7 @@ def build(job: Job, events: Events) -> Path:
 def test(path: Path, job: Job, events: Events) -> None:
     """Run the tests in a package; those that cannot have their dependencies here are reported as not run."""
     package = Package.from_file(path)
-    absent = lacking(path, job.channels)
+    absent = missing_dependencies(path, job.channels)
     for index, case in enumerate(package.tests):
         kind = _kind(case)
         if absent and not isinstance(case, PackageContentsTest):
@@ -150,7 +150,7 @@ def test(path: Path, job: Job, events: Events) -> None:
 
 
 def _plain(error: Exception) -> str:
-    """The engine's message without colours and without the name of its Python class."""
+    """rattler-build's message without colours and without the name of its Python class."""
     return _ANSI.sub("", str(error)).removeprefix("PyRattlerBuildError: ")
 
 

@@ -26,11 +26,11 @@ _FULL = 200_000
 """Bytes: a disk with less room than this is why a build failed, whatever the build itself says."""
 
 
-class Engines:
+class Workers:
     """Those at work."""
 
     def __init__(self) -> None:
-        self._engines: set[subprocess.Popen[bytes]] = set()
+        self._workers: set[subprocess.Popen[bytes]] = set()
         self._starting, self._stopped = threading.Lock(), False
 
     def run(self, job: Job, bar: Stage) -> tuple[Path, list[str], int]:
@@ -71,11 +71,11 @@ class Engines:
                 code = process.wait()
             _kill(process.pid)
             with self._starting:
-                self._engines.discard(process)
+                self._workers.discard(process)
         if code == 0 and package:
             noise.unlink(missing_ok=True)
             return Path(package), sorted(untested), memory.peak
-        ended = problem or (f"the engine was ended by signal {-code}" if code < 0 else f"the engine exited with {code}")
+        ended = problem or (f"the worker was ended by signal {-code}" if code < 0 else f"the worker exited with {code}")
         for folder in {job.work, settings.cache_dir(), Path(tempfile.gettempdir())}:
             if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _FULL:
                 raise TtCondaError(
@@ -92,22 +92,22 @@ class Engines:
                 raise TtCondaError("stopped")
             process = subprocess.Popen(
                 command, stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=pipes, start_new_session=True,
-                env={**network.environ(), **settings.engine_environ()},
+                env={**network.environ(), **settings.worker_environ()},
             )  # fmt: skip
-            self._engines.add(process)
+            self._workers.add(process)
             return process
 
     def stop(self) -> None:
-        """Kill the engines and whatever their scripts started; none starts any more."""
+        """Kill the workers and whatever their scripts started; none starts any more."""
         with self._starting:
             self._stopped = True
-            for process in self._engines:
+            for process in self._workers:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
 
 def _kill(session: int) -> None:
-    """Kill what an engine's scripts have left behind, and return when it is gone, or after five seconds."""
+    """Kill what a worker's scripts have left behind, and return when it is gone, or after five seconds."""
     end = time.monotonic() + 5
     with suppress(ProcessLookupError):
         os.killpg(session, signal.SIGKILL)
@@ -122,7 +122,7 @@ def _append(log: Path, noise: Path) -> None:
 
 
 def _tail(log: Path, lines: int = 12) -> list[str]:
-    """The last lines before the engine's own epitaph, which repeats paths."""
+    """The last lines before rattler-build's own epitaph, which repeats paths."""
     text = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     ends = [at for at, line in enumerate(text) if line.startswith(("error: ", "Script failed"))]
     return [line[:200] for line in text[: ends[0] if ends else None][-lines:]]

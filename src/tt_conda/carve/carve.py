@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digests
-from tt_conda.carve.plan import Edited, Member, Object, Plan, environment_sonames, make_plan
+from tt_conda.carve.plan import Edited, Member, PlacedObject, Plan, environment_sonames, make_plan
 from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
 from tt_conda.carve.sbom import write_sbom
@@ -22,7 +22,7 @@ from tt_conda.elf import ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import apply
 from tt_conda.formats.archive import extract
 from tt_conda.formats.dist_info import write_record
-from tt_conda.formats.wheel import Wheel
+from tt_conda.formats.wheel import OpenWheel
 from tt_conda.providers import load_providers
 
 
@@ -54,7 +54,7 @@ def carve(
     """
     existed = prefix.is_dir()
     with ExitStack() as archives, _disk_errors(prefix), _staging(prefix) as stage:
-        opened = [Wheel.open(wheel, python) for wheel in wheels]
+        opened = [OpenWheel.open(wheel, python) for wheel in wheels]
         for wheel in opened:
             archives.enter_context(wheel.archive)
         members = _unpack_objects(opened, stage / "objects", rules)
@@ -151,7 +151,7 @@ def _chooser(only: Sequence[str]) -> Callable[[str], bool]:
     return lambda path: not only or any(fnmatchcase(path, pattern) for pattern in only)
 
 
-def _unpack_objects(wheels: Sequence[Wheel], folder: Path, rules: Rules) -> list[Member]:
+def _unpack_objects(wheels: Sequence[OpenWheel], folder: Path, rules: Rules) -> list[Member]:
     """Unpack what may be a shared object, outside the data folders, and read what is one."""
     members: list[Member] = []
     for index, wheel in enumerate(wheels):
@@ -183,7 +183,7 @@ def _may_be_object(name: str) -> bool:
 
 
 def _copy_files(
-    wheel: Wheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
+    wheel: OpenWheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
 ) -> list[Path]:
     """Unpack everything that is no shared object; returns the files."""
     # RECORD is written anew; auditwheel's list of what it vendored no longer holds
@@ -206,7 +206,7 @@ def _copy_files(
     return written
 
 
-def _edit_files(wheel: Wheel, root: Path, rules: Rules) -> list[Edited]:
+def _edit_files(wheel: OpenWheel, root: Path, rules: Rules) -> list[Edited]:
     """Carry out the edits that concern this wheel, in the files that were chosen."""
     found: dict[str, Edited] = {}
     for edit in rules.edit:
@@ -237,8 +237,8 @@ def _write_script(path: Path, prefix: Path, module: str, function: str) -> None:
     path.chmod(0o755)
 
 
-def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report: CarveReport) -> list[Object]:
-    placed: list[Object] = []
+def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report: CarveReport) -> list[PlacedObject]:
+    placed: list[PlacedObject] = []
     needed: set[str] = set()
     for item in plan.objects:
         paths = [item.path, *item.links]
@@ -262,7 +262,7 @@ def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report
     return placed
 
 
-def _carved(item: Object, size: int, how: str) -> CarvedLibrary:
+def _carved(item: PlacedObject, size: int, how: str) -> CarvedLibrary:
     return CarvedLibrary(
         path=item.path,
         soname=item.change.soname,
@@ -278,7 +278,7 @@ def _link(path: Path, target: str) -> None:
     path.symlink_to(target)
 
 
-def _license_names(wheel: Wheel) -> Callable[[str], str | None]:
+def _license_names(wheel: OpenWheel) -> Callable[[str], str | None]:
     names = set(wheel.licenses())
     start = f"{wheel.dist_info}/"
     return lambda name: name.removeprefix(start).removeprefix("licenses/") if name in names else None

@@ -16,7 +16,7 @@ from tt_conda.carve.rules import Edit, Rules
 from tt_conda.elf import Elf, ElfError, plain_soname, read
 from tt_conda.elf.names import version_of
 from tt_conda.elf.rewrite import Change
-from tt_conda.formats.wheel import Wheel
+from tt_conda.formats.wheel import OpenWheel
 from tt_conda.providers import Providers
 
 _MODULE = re.compile(r"\.(cpython-\d+[^/]*|abi3)\.so$")
@@ -26,7 +26,7 @@ _MODULE = re.compile(r"\.(cpython-\d+[^/]*|abi3)\.so$")
 class Member:
     """One shared object of a wheel, unpacked and read."""
 
-    wheel: Wheel
+    wheel: OpenWheel
     name: str
     elf: Elf
     bytes: int
@@ -48,7 +48,7 @@ class Member:
 
 
 @dataclass
-class Object:
+class PlacedObject:
     """A shared object that the prefix will hold."""
 
     member: Member
@@ -64,7 +64,7 @@ class Object:
 class Edited:
     """A file of a wheel that stands in the prefix edited by the rules (:class:`~tt_conda.carve.rules.Edit`)."""
 
-    wheel: Wheel
+    wheel: OpenWheel
     name: str
     path: str
     """In the prefix."""
@@ -76,7 +76,7 @@ class Edited:
 class Plan:
     """Everything that carving will write."""
 
-    objects: list[Object] = field(default_factory=list)
+    objects: list[PlacedObject] = field(default_factory=list)
     dropped: list[DroppedLibrary] = field(default_factory=list)
     depends: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unprovided: dict[str, str] = field(default_factory=dict)
@@ -150,14 +150,14 @@ def make_plan(
         chain = sorted(_names(soname, found_copies), key=lambda name: (len(version_of(name)), name))
         path = f"lib/{chain[-1]}"
         links = {f"lib/{a}": b for a, b in itertools.pairwise(chain)}
-        plan.objects.append(Object(keep, path, change(keep, path, soname), links))
+        plan.objects.append(PlacedObject(keep, path, change(keep, path, soname), links))
         for copy in found_copies:
             if copy is not keep:
                 same = "the same build" if copy.elf.build_id == keep.elf.build_id else "another build of it"
                 _drop(plan, copy, soname, f"a copy: {same} stands as {path}")
     for member in modules:
         path = member.destination
-        plan.objects.append(Object(member, path, change(member, path, member.elf.soname)))
+        plan.objects.append(PlacedObject(member, path, change(member, path, member.elf.soname)))
 
     if plan.unprovided:
         lines = "\n".join(f"  {name}: {why}" for name, why in sorted(plan.unprovided.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,13 +10,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.toml import tomllib
 from tt_conda.elf.names import same_library
-from tt_conda.formats.wheel import Wheel
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tt_conda.formats.wheel import OpenWheel
 
 
 class Edit(BaseModel):
@@ -96,7 +91,7 @@ class Rules(BaseModel):
                 return f"{target}{member[len(folder) :]}"
         return None
 
-    def destination(self, wheel: Wheel, member: str) -> str:
+    def destination(self, wheel: OpenWheel, member: str) -> str:
         """Return the path in the prefix of any member of a wheel that is not moved as a library."""
         return self.data_path(member) or wheel.destination(member)
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from tt_conda import __version__
 from tt_conda.base.files import digests
-from tt_conda.carve.plan import Edited, Object
+from tt_conda.carve.plan import Edited, PlacedObject
 from tt_conda.carve.report import CarveReport
-from tt_conda.formats.wheel import Wheel
+from tt_conda.formats.wheel import OpenWheel
 
 FOLDER = "share/sbom"
 """In the prefix: tools that look for bills of materials in a file system find them by their ending, ``.cdx.json``."""
@@ -26,8 +26,8 @@ FOLDER = "share/sbom"
 def write_sbom(
     name: str,
     root: Path,
-    wheels: Sequence[Wheel],
-    objects: Sequence[Object],
+    wheels: Sequence[OpenWheel],
+    objects: Sequence[PlacedObject],
     edited: Sequence[Edited],
     made: Iterable[str],
     report: CarveReport,
@@ -78,7 +78,7 @@ def write_sbom(
     return path
 
 
-def changes(item: Object) -> list[str]:
+def changes(item: PlacedObject) -> list[str]:
     """What differs between a wheel's member and the object in the prefix, one line each."""
     before, change = item.member.elf, item.change
     lines = [f"SONAME {before.soname} → {change.soname}"] if before.soname != change.soname else []
@@ -89,7 +89,7 @@ def changes(item: Object) -> list[str]:
     return lines
 
 
-def _wheel(wheel: Wheel) -> dict[str, Any]:
+def _wheel(wheel: OpenWheel) -> dict[str, Any]:
     return {
         "bom-ref": wheel.path.name, "type": "library", "name": wheel.name, "version": wheel.version,
         "purl": f"pkg:pypi/{wheel.name.lower().replace('_', '-')}@{wheel.version}?file_name={wheel.path.name}",
@@ -97,7 +97,7 @@ def _wheel(wheel: Wheel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _object(root: Path, item: Object) -> dict[str, Any]:
+def _object(root: Path, item: PlacedObject) -> dict[str, Any]:
     links = [{"name": "tt-conda:link", "value": f"{link} → {target}"} for link, target in sorted(item.links.items())]
     component = _changed(root, item.path, str(item.member), item.original_sha256, changes(item))
     return {**component, **({"properties": links} if links else {})}
@@ -129,7 +129,7 @@ def _hashes(path: Path) -> list[dict[str, str]]:
     return [{"alg": "SHA-256", "content": digests(path)[0]}]
 
 
-def _date(wheel: Wheel) -> str:
+def _date(wheel: OpenWheel) -> str:
     return max(_moment(info.date_time) for info in wheel.members.values()).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -98,7 +98,7 @@ def publish(
     there is a ``refuse``, what it makes of those is raised instead, and nothing is changed.
     """
     packages = list(packages)
-    with _alone(channel), naming_full_disk(channel):
+    with _locked(channel), naming_full_disk(channel):
         moves = {path: channel / _entry(path)["record"]["subdir"] / path.name for path in packages}
         changed = [new for old, new in moves.items() if new.is_file() and digests(new) != digests(old)]
         if changed and refuse:
@@ -146,7 +146,7 @@ def link(packages: Iterable[Listed], channel: Path) -> None:
 def remove(packages: Iterable[Path], channel: Path) -> None:
     """Take ``packages`` (paths in the channel) out of ``repodata.json``, then delete them."""
     packages = list(packages)
-    with _alone(channel):
+    with _locked(channel):
         for folder in {path.parent for path in packages}:
             _index(folder, leave_out={path.name for path in packages if path.parent == folder})
         for path in packages:
@@ -180,7 +180,7 @@ def validate(channel: Path) -> None:
 
 
 @contextmanager
-def _alone(channel: Path) -> Iterator[None]:
+def _locked(channel: Path) -> Iterator[None]:
     """Keep other processes out of ``channel``; sweep what a killed one left behind."""
     for subdir in SUBDIRS:
         make_shared_folder(channel / subdir)

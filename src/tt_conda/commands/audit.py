@@ -98,10 +98,10 @@ def audit(
     selected, ignored = check_codes(select or [], "--select"), check_codes(ignore or [], "--ignore")
 
     def verdict_on(targets: Sequence[Path]) -> Verdict:
-        settings, accepted = load_config(config), read_accepted(baseline) if baseline else []
+        decided, accepted = load_config(config), read_accepted(baseline) if baseline else []
         scene = scenes.enter_context(_read(targets, pid, once))
         return judge(
-            find(scene, selected), settings, select=selected, ignore=ignored, accepted=accepted,
+            find(scene, selected), decided, select=selected, ignore=ignored, accepted=accepted,
             severity=Severity(severity.value),
         )  # fmt: skip
 

@@ -338,7 +338,7 @@ def _build_one(
             try:
                 built, line = conda.write(metadata, folders.files, folders.licenses, work)
             except RattlerBuildError as error:
-                raise _engine_error(folder, unit, error) from error
+                raise _packing_error(folder, unit, error) from error
             _withdraw(folder / unit.subdir / metadata.filename, line["sha256"])
             built.replace(folder / unit.subdir / metadata.filename)
             record.content = {
@@ -362,7 +362,7 @@ def _unfit(table: Table, unit: Unit, error: TtCondaError) -> TtCondaError:
     )
 
 
-def _engine_error(folder: Path, unit: Unit, error: Exception) -> Exception:
+def _packing_error(folder: Path, unit: Unit, error: Exception) -> Exception:
     text = str(error)
     if any(sign in text for sign in ("No space left", "os error 28", "File too large", "os error 27")):
         return TtCondaError(

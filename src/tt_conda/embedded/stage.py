@@ -29,7 +29,7 @@ class Folders:
 
 
 @dataclass
-class Source:
+class Staged:
     """What a source says about the package that its files became."""
 
     version: str
@@ -79,7 +79,7 @@ def stage(
     elif entry.wheel:
         source = from_wheel_files(table.version(unit), inputs[table.wheel(unit).sha256], entry.files, folders)
     else:
-        source = Source(table.version(unit))
+        source = Staged(table.version(unit))
     _add_own_files(table, unit, folders.files)
     depends = [*map(unit.fill, entry.depends), *source.depends]
     resolved = dict(source.resolved)
@@ -101,21 +101,21 @@ def stage(
     return metadata, resolved
 
 
-def from_cpython(python: cpython.Interpreter, folders: Folders, sonames: set[str]) -> Source:
+def from_cpython(python: cpython.Interpreter, folders: Folders, sonames: set[str]) -> Staged:
     """An interpreter of the machine."""
     cpython.stage(python, folders.files, sonames)
     license_file = Path(python.stdlib) / "LICENSE.txt"
     if license_file.is_file():
         shutil.copyfile(license_file, folders.licenses / "LICENSE.txt")
     tag = "cp" + python.short.replace(".", "")
-    return Source(python.version, "h{}_0_cpython", constrains=[f"python_abi {python.short}.* *_{tag}"])
+    return Staged(python.version, "h{}_0_cpython", constrains=[f"python_abi {python.short}.* *_{tag}"])
 
 
 def from_debs(
     version: str, debs: list[locks.Deb], places: dict[str, str], inputs: dict[str, Path], folders: Folders
-) -> Source:
+) -> Staged:
     """Debian packages; the first that has a summary or a homepage gives it."""
-    source = Source(version)
+    source = Staged(version)
     for deb in debs:
         raw, path = folders.work / f"deb-{deb.name}", inputs[deb.sha256]
         unpack_deb(path, raw)
@@ -145,22 +145,22 @@ def _require(places: dict[str, str], folders: Folders, debs: list[locks.Deb]) ->
         )
 
 
-def from_wheel_files(version: str, wheel: Path, places: dict[str, str], folders: Folders) -> Source:
+def from_wheel_files(version: str, wheel: Path, places: dict[str, str], folders: Folders) -> Staged:
     """Some files of a wheel, at places of their own."""
     raw = folders.work / "wheel"
     unpack_wheel(wheel, raw)
     dist = pypi.read_distribution(next(raw.glob("*.dist-info")))
     place(raw, Places.of(places), folders.files, folders.licenses)
-    return Source(version, summary=dist.summary, homepage=dist.homepage)
+    return Staged(version, summary=dist.summary, homepage=dist.homepage)
 
 
-def from_wheel(table: Table, unit: Unit, wheel: Path, folders: Folders) -> Source:
+def from_wheel(table: Table, unit: Unit, wheel: Path, folders: Folders) -> Staged:
     """A wheel as pip would install it, without the libraries that it bundles and the channel has."""
     raw = folders.work / "wheel"
     unpack_wheel(wheel, raw)
     dist = pypi.install(raw, folders.files, folders.licenses, unit.python)
     requires = pypi.conda_depends(dist, table.by_wheel, [unit.python] if unit.python else list(cpython.VERSIONS))
-    source = Source(
+    source = Staged(
         table.version(unit), summary=dist.summary, homepage=dist.homepage, depends=list(requires),
         renames=link.drop_vendored(folders.files, table.vendored),
         resolved={f"dist:{name}": table.by_wheel[name] for name in requires.values()},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,13 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.toml import tomllib
 from tt_conda.inputs import lock as locks
 from tt_conda.inputs.store import Store
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 HERE = Path(__file__).parent
 TABLE, LOCK = HERE / "packages.toml", HERE / "inputs.lock"
@@ -41,7 +36,7 @@ class RunExports(BaseModel):
         return {"weak": value} if isinstance(value, list) else value
 
 
-class Entry(BaseModel):
+class PackageEntry(BaseModel):
     """One ``[[package]]``; the head of packages.toml explains the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,7 +82,7 @@ class Entry(BaseModel):
 class Unit:
     """One package file to be: an entry, for one Python where it has one build for each."""
 
-    entry: Entry
+    entry: PackageEntry
     python: str = ""
 
     @property
@@ -125,7 +120,7 @@ def debian_upstream(version: str) -> str:
 class Table:
     """Everything that packages.toml and inputs.lock say."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, PackageEntry]
     vendored: dict[str, str]
     texts: dict[str, str]
     axes: dict[str, list[str]]
@@ -138,7 +133,7 @@ class Table:
     def load(cls, table: Path = TABLE, lock: Path = LOCK) -> Table:
         """Read both files."""
         raw: dict[str, Any] = tomllib.loads(table.read_text(encoding="utf-8"))
-        entries = [Entry.model_validate(item) for item in raw["package"]]
+        entries = [PackageEntry.model_validate(item) for item in raw["package"]]
         return cls(
             {entry.name: entry for entry in entries},
             raw.get("vendored", {}),

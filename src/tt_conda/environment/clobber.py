@@ -11,13 +11,13 @@ from rattler import Client, RepoDataRecord
 from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import PackageArchive
 
+from tt_conda.base.cache import FactCache
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import write_atomically
 from tt_conda.base.location import local_path
 from tt_conda.base.progress import console
-from tt_conda.base.settings import cache_dir
 from tt_conda.channel import network
 
+_KNOWN: FactCache[list[str]] = FactCache("paths", list[str])
 _LISTS = ("info/paths.json", "info/link.json", "info/files")
 
 
@@ -69,13 +69,9 @@ async def _all_lists(records: Sequence[RepoDataRecord]) -> list[list[str]]:
 
 async def _list(record: RepoDataRecord, client: Client) -> list[str]:
     """The paths in one package, cached by its sha256."""
-    cached = cache_dir() / "paths" / f"{record.sha256.hex()}.json" if record.sha256 else None
-    if cached and cached.is_file():
-        try:
-            paths: list[str] = json.loads(cached.read_text())
-            return paths
-        except ValueError:
-            pass
+    key = record.sha256.hex() if record.sha256 else ""
+    if key and (known := _KNOWN.get(key)) is not None:
+        return known
     try:
         local = local_path(record.url)
         archive = await (PackageArchive.from_path(local) if local else PackageArchive.from_url(client, record.url))
@@ -89,9 +85,8 @@ async def _list(record: RepoDataRecord, client: Client) -> list[str]:
             raise ValueError(f"its file {outside} would leave the environment")
     except (OSError, ValueError, KeyError, ExtractError, IoError) as error:
         raise TtCondaError(f"The package {record.url} cannot be read: {error}", "Build or fetch it again.") from error
-    if cached:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cached, json.dumps(paths))
+    if key:
+        _KNOWN.put(key, paths)
     return paths
 
 

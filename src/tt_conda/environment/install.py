@@ -32,7 +32,7 @@ def install(
     if not specs:
         raise TtCondaError("There is nothing to install.", "Name a package, or give a lock file with --frozen.")
     new = parse_specs(specs)
-    with prefixes.alone(prefix):
+    with prefixes.locked(prefix):
         present = prefixes.installed(prefix)
         before = parse_specs(sorted({spec for record in present for spec in record.requested_specs}))
         wanted = [*({**before, **new}).values()]

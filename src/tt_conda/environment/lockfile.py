@@ -182,7 +182,7 @@ def install_frozen(
         if not any(MatchSpec(spec).matches(record) for record in records):
             raise TtCondaError(f"{path} does not hold {spec!r}.", again)
     fits_machine(records)
-    with prefixes.alone(prefix):
+    with prefixes.locked(prefix):
         prefixes.transact(records, prefix, [*specs] or locked_specs(path, environment), distrust=True)
     return records
 

@@ -42,7 +42,7 @@ def installed(prefix: Path) -> list[PrefixRecord]:
 
 
 @contextmanager
-def alone(prefix: Path) -> Iterator[None]:
+def locked(prefix: Path) -> Iterator[None]:
     """Make ``prefix`` an environment folder and keep other processes out of it.
 
     Raises TtCondaError where it is a file, cannot be written to, or holds something else than an environment.
@@ -66,7 +66,7 @@ def alone(prefix: Path) -> Iterator[None]:
 
 
 def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[str], *, distrust: bool) -> None:
-    """Make ``prefix`` hold exactly ``records``; call it inside :func:`alone`.
+    """Make ``prefix`` hold exactly ``records``; call it inside :func:`locked`.
 
     ``specs`` are kept as what the person asked for. ``distrust`` hashes every file again, instead of believing
     the index about files that have not changed since. Raises TtCondaError before anything is written where two

@@ -30,7 +30,7 @@ _DAMAGED = (zipfile.BadZipFile, zstandard.ZstdError, tarfile.TarError, KeyError,
 
 
 @dataclass
-class Part:
+class TarPart:
     """One of the two tar archives: its entries by name, in their order."""
 
     tar: tarfile.TarFile
@@ -61,14 +61,14 @@ class Entry:
 
 
 @contextmanager
-def opened(package: Path, kinds: Iterable[str] = (INFO, FILES)) -> Iterator[dict[str, Part]]:
+def opened(package: Path, kinds: Iterable[str] = (INFO, FILES)) -> Iterator[dict[str, TarPart]]:
     """Open parts of a package; unpacked, they are in temporary files.
 
     Raises:
         TtCondaError: it is no ``.conda`` file, or a damaged one, or there is no room for temporary files.
     """
     with ExitStack() as stack:
-        parts: dict[str, Part] = {}
+        parts: dict[str, TarPart] = {}
         try:
             archive = stack.enter_context(zipfile.ZipFile(package))
             for kind in kinds:
@@ -78,7 +78,7 @@ def opened(package: Path, kinds: Iterable[str] = (INFO, FILES)) -> Iterator[dict
                     zstandard.ZstdDecompressor().copy_stream(compressed, raw)
                 raw.seek(0)
                 tar = stack.enter_context(tarfile.open(fileobj=raw))
-                parts[kind] = Part(tar, {entry.name: entry for entry in tar})
+                parts[kind] = TarPart(tar, {entry.name: entry for entry in tar})
         except (*_DAMAGED, FileNotFoundError, PermissionError) as error:
             raise TtCondaError(
                 f"The package {package} cannot be read: {error}", "Name a .conda file; fetch or build it again."

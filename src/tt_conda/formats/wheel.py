@@ -16,7 +16,7 @@ _NAME = re.compile(r"^(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<python>[
 
 
 @dataclass
-class Wheel:
+class OpenWheel:
     """An open wheel: its members by name, and where its Python files go."""
 
     path: Path
@@ -28,7 +28,7 @@ class Wheel:
     dist_info: str
 
     @classmethod
-    def open(cls, path: Path, python: str | None) -> Wheel:
+    def open(cls, path: Path, python: str | None) -> OpenWheel:
         """Open a wheel and check every member's name.
 
         Args:

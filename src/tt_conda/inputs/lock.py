@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,11 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import write_atomically
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+from tt_conda.base.toml import tomllib
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SUITE = "bookworm"
@@ -29,11 +24,11 @@ SUITE = "bookworm"
 Filename = Annotated[str, Field(pattern=r"^[^/\\\s]+$")]
 
 
-class _Table(BaseModel):
+class _LockTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Want(_Table):
+class Want(_LockTable):
     """What a person wants pinned: a wheel for some Pythons, a Debian package, or an archive of a Debian source."""
 
     wheel: str = ""
@@ -61,7 +56,7 @@ class Want(_Table):
         return self
 
 
-class Wheel(_Table):
+class Wheel(_LockTable):
     """One wheel file."""
 
     name: str
@@ -73,7 +68,7 @@ class Wheel(_Table):
     sha256: Sha256
 
 
-class Deb(_Table):
+class Deb(_LockTable):
     """One Debian package file."""
 
     name: str
@@ -84,7 +79,7 @@ class Deb(_Table):
     sha256: Sha256
 
 
-class Source(_Table):
+class Source(_LockTable):
     """One archive of a Debian source package."""
 
     name: str
@@ -96,7 +91,7 @@ class Source(_Table):
     sha256: Sha256
 
 
-class Lock(_Table):
+class Lock(_LockTable):
     """A whole lock file."""
 
     format: Literal[1] = 1

@@ -8,10 +8,10 @@ from itertools import groupby
 
 from rich.console import Console
 
-from tt_conda.building.verify import Verdict
+from tt_conda.building.verify import Rebuilt
 
 
-def show(verdicts: Sequence[Verdict], *, as_json: bool = False) -> None:
+def show(verdicts: Sequence[Rebuilt], *, as_json: bool = False) -> None:
     """Print the verdicts to standard output."""
     if as_json:
         print(json.dumps([_document(verdict) for verdict in verdicts], indent=2))
@@ -30,7 +30,7 @@ def show(verdicts: Sequence[Verdict], *, as_json: bool = False) -> None:
     console.print(f"{count} of {len(verdicts)} packages are the same, bit for bit")
 
 
-def _document(verdict: Verdict) -> dict[str, object]:
+def _document(verdict: Rebuilt) -> dict[str, object]:
     return {
         "package": str(verdict.package),
         "same": verdict.same,

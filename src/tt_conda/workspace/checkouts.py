@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,12 +16,8 @@ from rattler import RepoDataRecord
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import write_atomically
 from tt_conda.base.progress import stage
+from tt_conda.base.toml import tomllib
 from tt_conda.environment import shell
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _QUIET = {"PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
 _METADATA = ("pyproject.toml", "setup.py", "setup.cfg")

@@ -57,7 +57,7 @@ def make(
     if records is None:
         records = solve(environment, channels, locked=_held(prefix))
     checkouts.check_against(projects, records)
-    with prefixes.alone(prefix):
+    with prefixes.locked(prefix):
         prefixes.transact(records, prefix, list(environment.specs), distrust=mode != "")
         _set_variables(environment, prefix)
         checkouts.install(
@@ -109,7 +109,7 @@ def _held(prefix: Path) -> Sequence[RepoDataRecord]:
     """The packages of an environment, if it is one: not while another process is changing it."""
     if not (prefix / "conda-meta").is_dir():
         return ()
-    with prefixes.alone(prefix):
+    with prefixes.locked(prefix):
         return prefixes.installed(prefix)
 
 

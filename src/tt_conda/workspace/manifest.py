@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +28,8 @@ from rattler.platform.subdir import SubdirLiteral
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.toml import tomllib
 from tt_conda.environment import lockfile
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DEFAULT = "default"
 """The environment, and the feature, that need no table of their own."""
@@ -43,11 +38,11 @@ DEVELOP = "python -m pip install --no-deps --no-build-isolation --editable {{ ch
 """The task ``develop`` of a workspace that has none: all that a checkout needs is the environment's."""
 
 
-class _Table(BaseModel):
+class _ManifestTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-"))
 
 
-class _Conda(_Table):
+class _Conda(_ManifestTable):
     version: str = "*"
     build: str = ""
 
@@ -55,7 +50,7 @@ class _Conda(_Table):
         return " ".join([name, *(part for part in (self.version, self.build) if part)])
 
 
-class _PyPI(_Table):
+class _PyPI(_ManifestTable):
     version: str = "*"
     path: str = ""
     editable: bool = False
@@ -72,11 +67,11 @@ Condas = dict[str, Annotated[_Conda, BeforeValidator(_version)]]
 PyPIs = dict[str, Annotated[_PyPI, BeforeValidator(_version)]]
 
 
-class _Activation(_Table):
+class _Activation(_ManifestTable):
     env: dict[str, str] = {}
 
 
-class _Feature(_Table):
+class _Feature(_ManifestTable):
     dependencies: Condas = {}
     constraints: Condas = {}
     pypi_dependencies: PyPIs = {}
@@ -92,7 +87,7 @@ class _Feature(_Table):
         return command if isinstance(command, str) else ""
 
 
-class _Composed(_Table):
+class _Composed(_ManifestTable):
     features: tuple[str, ...] = ()
     no_default_feature: bool = False
     solve_group: str = ""
@@ -102,7 +97,7 @@ def _features(value: Any) -> Any:
     return {"features": value} if isinstance(value, list) else value
 
 
-class _Platform(_Table):
+class _Platform(_ManifestTable):
     """One of ``workspace.platforms`` (crates/pixi_manifest/src/toml/platform.rs)."""
 
     given_name: str = Field("", alias="name")
@@ -179,7 +174,7 @@ class _Workspace(BaseModel):
 _NotUnderstood = Annotated[dict[str, Any], Field(max_length=0)]
 
 
-class _Manifest(_Table):
+class _Manifest(_ManifestTable):
     model_config = ConfigDict(extra="ignore")  # what is not about environments: packages, tools
 
     workspace: _Workspace

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -30,9 +29,11 @@ from tt_conda.audit.mapped import MappedObject, mapped_objects, parse_probe, pro
 from tt_conda.audit.targets import read_targets
 from tt_conda.audit.verdict import judge
 from tt_conda.base import settings
+from tt_conda.base.cache import FactCache
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digest_of, naming_full_disk, write_atomically
+from tt_conda.base.files import digest_of, naming_full_disk
 from tt_conda.base.progress import stage
+from tt_conda.base.toml import tomllib
 from tt_conda.building.inventory import package_facts
 from tt_conda.environment import solver
 from tt_conda.environment.install import install
@@ -40,20 +41,15 @@ from tt_conda.environment.shell import activated
 from tt_conda.inputs.lock import find_wheel, load
 from tt_conda.inputs.wheels import fetch_wheel
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 _FORMAT = 5
 """Raise it when the probe changes: environments are then looked at again."""
 
 
-class _Table(BaseModel):
+class _ProofTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class PinnedWheel(_Table):
+class PinnedWheel(_ProofTable):
     """A wheel of a lock file (relative to the proof file)."""
 
     lock: Path
@@ -61,7 +57,7 @@ class PinnedWheel(_Table):
     python: str
 
 
-class Environment(_Table):
+class ProvedEnvironment(_ProofTable):
     """One environment to make and look at."""
 
     name: str
@@ -80,7 +76,7 @@ class Environment(_Table):
     """The published wheels that bring the same modules, to compare what a process maps of them."""
 
 
-class Comparison(_Table):
+class SizeComparison(_ProofTable):
     """Packages that stand for wheels: their shared objects are compared by size."""
 
     title: str
@@ -90,14 +86,14 @@ class Comparison(_Table):
     """Patterns of package files without their ending."""
 
 
-class ProofFile(_Table):
+class ProofFile(_ProofTable):
     """``ci/proof.toml``."""
 
-    environment: list[Environment]
-    comparison: list[Comparison] = []
+    environment: list[ProvedEnvironment]
+    comparison: list[SizeComparison] = []
 
 
-class _Seen(_Table):
+class _Seen(_ProofTable):
     """What one environment showed; kept, so that an unchanged one is not looked at twice."""
 
     files: list[str]
@@ -107,6 +103,9 @@ class _Seen(_Table):
     objects: int
     """How many shared objects and programs were audited."""
     findings: list[Finding]
+
+
+_KNOWN: FactCache[_Seen] = FactCache("proofs", _Seen)
 
 
 @dataclass
@@ -119,9 +118,9 @@ class Proof:
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Title → bytes of shared objects in the wheels, and in the packages instead."""
     from_wheels: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    """Environment → soname → bytes of each copy that a process maps from the published wheels."""
+    """ProvedEnvironment → soname → bytes of each copy that a process maps from the published wheels."""
     audits: dict[str, tuple[int, list[Finding]]] = field(default_factory=dict)
-    """Environment → how many objects were audited, and what was found that the configuration does not ignore."""
+    """ProvedEnvironment → how many objects were audited, and what was found that the configuration does not ignore."""
     problems: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
@@ -156,7 +155,7 @@ def prove(file: Path, channels: Sequence[str | Path], pythons: Sequence[str] | N
     return proof
 
 
-def _can_be_had(item: Environment, channels: Sequence[str | Path]) -> bool:
+def _can_be_had(item: ProvedEnvironment, channels: Sequence[str | Path]) -> bool:
     """Whether the channels have packages for what an environment is given."""
     if item.given:
         try:
@@ -168,7 +167,7 @@ def _can_be_had(item: Environment, channels: Sequence[str | Path]) -> bool:
     return True
 
 
-def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof: Proof) -> None:
+def _look(item: ProvedEnvironment, folder: Path, channels: Sequence[str | Path], proof: Proof) -> None:
     if not _can_be_had(item, channels):
         wanted = " with ".join(item.given)
         proof.left_out.append(f"{item.name}: no channel has {wanted}; to build it: {item.otherwise}")
@@ -178,9 +177,9 @@ def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof
     packages = sorted(r.sha256.hex() for r in records if r.sha256)
     config = load_config(folder=folder)
     identity = json.dumps([_FORMAT, item.model_dump_json(), str(prefix), packages, config.model_dump_json(), _rules()])
-    memo = settings.cache_dir() / "proofs" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
-    seen = _remembered(memo)
-    if seen is None:
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    seen = _KNOWN.get(key)
+    if seen is None or not all(Path(name).is_file() for name in seen.files):
         files = [str(path) for path in _import(prefix, item)]
         with read_targets([prefix]) as scene:
             findings = judge(audit(scene), config).findings
@@ -188,8 +187,7 @@ def _look(item: Environment, folder: Path, channels: Sequence[str | Path], proof
                 files=files, from_wheels=_mapped_from_wheels(prefix, item, folder), objects=len(scene.objects),
                 findings=findings,
             )  # fmt: skip
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(memo, seen.model_dump_json())
+        _KNOWN.put(key, seen)
     objects = mapped_objects([Path(name) for name in seen.files], prefix)
     proof.objects[item.name] = objects
     proof.prefixes[item.name] = prefix.resolve()
@@ -209,16 +207,7 @@ def _rules() -> str:
     return digest_of(folder / name for name in parts)
 
 
-def _remembered(memo: Path) -> _Seen | None:
-    """What was seen the last time, while all of the files are still there."""
-    try:
-        seen = _Seen.model_validate_json(memo.read_text())
-    except (OSError, ValidationError):
-        return None
-    return seen if all(Path(name).is_file() for name in seen.files) else None
-
-
-def _import(prefix: Path, item: Environment, python: Path | None = None) -> list[Path]:
+def _import(prefix: Path, item: ProvedEnvironment, python: Path | None = None) -> list[Path]:
     """Import an environment's modules, by another interpreter if one is given; the files that are mapped then."""
     python = python or prefix / "bin" / "python"
     # What this person's shell loads or prefers is not the environment's doing.
@@ -235,7 +224,7 @@ def _import(prefix: Path, item: Environment, python: Path | None = None) -> list
     return parse_probe(done.stdout)
 
 
-def _mapped_from_wheels(prefix: Path, item: Environment, folder: Path) -> dict[str, list[int]]:
+def _mapped_from_wheels(prefix: Path, item: ProvedEnvironment, folder: Path) -> dict[str, list[int]]:
     """Import from an environment's wheels, in a virtual environment on top of it; what is mapped of them, by soname."""
     if not item.wheels:
         return {}
@@ -255,7 +244,7 @@ def _mapped_from_wheels(prefix: Path, item: Environment, folder: Path) -> dict[s
     return found
 
 
-def _compare(comparison: Comparison, file: Path) -> tuple[int, int]:
+def _compare(comparison: SizeComparison, file: Path) -> tuple[int, int]:
     before = 0
     for wanted in comparison.wheels:
         lock = file.parent / wanted.lock

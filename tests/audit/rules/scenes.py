@@ -35,9 +35,12 @@ def embedded(name: str) -> Path:
     return folder / str(file)
 
 
+_analysis = lru_cache(maxsize=4)(Analysis)
+
+
 def found(scene: Scene, code: str) -> list[Finding]:
     """What one rule says of a scene."""
-    return list(all_rules()[code].check(Analysis(scene)))
+    return list(all_rules()[code].check(_analysis(scene)))
 
 
 def by_subject(findings: Iterable[Finding]) -> dict[str, Finding]:

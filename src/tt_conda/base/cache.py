@@ -1,0 +1,42 @@
+"""Facts that take time to find out, in the cache folder under the key of everything that they depend on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from tt_conda.base import settings
+from tt_conda.base.files import naming_full_disk, write_atomically
+
+T = TypeVar("T")
+
+
+class FactCache(Generic[T]):
+    """A folder with a JSON file for each key."""
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self._name = name
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+
+    def get(self, key: str) -> T | None:
+        """The facts under a key; None where there are none, or not in the form of today."""
+        try:
+            return self._adapter.validate_json(self._path(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def put(self, key: str, facts: T) -> None:
+        """Keep facts, whole or not at all.
+
+        Raises:
+            TtCondaError: the disk is full.
+        """
+        path = self._path(key)
+        with naming_full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, self._adapter.dump_json(facts))
+
+    def _path(self, key: str) -> Path:
+        return settings.cache_dir() / self._name / f"{key}.json"
