@@ -1,4 +1,4 @@
-"""The normal form: packages that are built twice are the same bits; and what is said where they are not."""
+"""The reproducible form: packages that are built twice are the same bits; and what is said where they are not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digests
 from tt_conda.building.build import Built, build
 from tt_conda.building.compare import Difference, differences
-from tt_conda.building.reproducible import RENDERED, dump_rendered, load_rendered, normalise
+from tt_conda.building.reproducible import RENDERED, dump_rendered, load_rendered, make_reproducible
 from tt_conda.building.verify import named, verify
 from tt_conda.channel import index
 from tt_conda.formats import conda
@@ -428,7 +428,7 @@ def test_a_full_disk_of_temporary_files_is_named(
     free = {tmp_path / "temporary": 0}
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free.get(folder, 10**9)))
     with pytest.raises(TtCondaError, match=f"The disk is full: {tmp_path}/temporary has 0.0 MB left"):
-        normalise(target, tmp_path, 1)
+        make_reproducible(target, tmp_path, 1)
     assert target.read_bytes() == before and not list(tmp_path.glob("*.partial"))
 
 

@@ -1,7 +1,7 @@
-"""The normal form of a package: what is built twice from the same things is the same file, bit for bit.
+"""The reproducible form of a package: what is built twice from the same things is the same file, bit for bit.
 
 rattler-build writes into a package when and in which folder it was built, which machine and which user's folders that
-was, and some lists in an order that varies. None of it says anything about the package. In the normal form
+was, and some lists in an order that varies. None of it says anything about the package. In the reproducible form
 
 - every date is that of the sources: what the recipe's script has as ``SOURCE_DATE_EPOCH``
   (https://reproducible-builds.org/specs/source-date-epoch/), else what the package's bill of materials says; where
@@ -43,7 +43,7 @@ from tt_conda.formats.conda import FILES, INFO, Entry, TarPart
 from tt_conda.formats.dist_info import recorded
 
 FORMAT = 3
-"""Raise it when the normal form changes: packages are built again then."""
+"""Raise it when the reproducible form changes: packages are built again then."""
 
 LOCAL = "file:///local"
 """What stands for every channel that is a folder."""
@@ -70,8 +70,10 @@ class Origins:
     """URL of a mirror → the URL of the channel that was read from it."""
 
 
-def normalise(package: Path, recipe: Path, level: int, *, carver: str = "", origins: Origins | None = None) -> None:
-    """Give a package that rattler-build has just written its normal form, in place.
+def make_reproducible(
+    package: Path, recipe: Path, level: int, *, carver: str = "", origins: Origins | None = None
+) -> None:
+    """Give a package that rattler-build has just written its reproducible form, in place.
 
     Args:
         package: the ``.conda`` file.

@@ -30,7 +30,7 @@ from rattler_build import package as package_tests
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.building.missing import missing_dependencies
-from tt_conda.building.reproducible import Origins, normalise
+from tt_conda.building.reproducible import Origins, make_reproducible
 from tt_conda.channel import network
 
 _NINJA = re.compile(r"\W*\[(\d+)/(\d+)\] ")
@@ -92,7 +92,7 @@ class Events:
 
 
 def build(job: Job, events: Events) -> Path:
-    """Build the job's package into ``job.work``, give it its normal form, and run its tests.
+    """Build the job's package into ``job.work``, give it its reproducible form, and run its tests.
 
     Returns:
         The package file.
@@ -115,14 +115,14 @@ def build(job: Job, events: Events) -> Path:
         output_dir=job.work,
         channels=list(map(network.mirrored, job.channels)),
         progress_callback=events,
-        package_format="conda:1",  # its normal form is compressed anew
+        package_format="conda:1",  # its reproducible form is compressed anew
         no_build_id=True,  # the folder is this job's alone
         tool_config=ToolConfiguration(test_strategy="skip"),
     )
     path = Path(result.packages[0])
-    events.send(step="normal form")
+    events.send(step="reproducible form")
     origins = replace(job.origins, mirrors=mirrors)
-    normalise(path, job.recipe.parent, job.compression, carver=job.carver, origins=origins)
+    make_reproducible(path, job.recipe.parent, job.compression, carver=job.carver, origins=origins)
     if job.tested:
         test(path, job, events)
     return path
