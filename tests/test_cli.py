@@ -26,7 +26,7 @@ from tt_conda.seed import cpython
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMANDS = [
     "carve", "build", "install", "lock", "run", "serve", "shell", "prove", "audit", "explain", "embedded", "sources",
-    "lock-inputs", "verify", "publish", "store",
+    "lock-inputs", "verify", "publish", "store", "fetch",
 ]  # fmt: skip
 
 

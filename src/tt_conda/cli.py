@@ -126,26 +126,59 @@ _Pinned = Annotated[
 ]
 
 
+_Packages = Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Packages; none means all.")]
+_Origin = Annotated[list[str] | None, typer.Option(help="wheel or source.")]
+_CxxStdlib = Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")]
+_Python = Annotated[list[str] | None, typer.Option(help="Python version X.Y.")]
+_TtMetalVersion = Annotated[
+    list[str] | None, typer.Option(help="One of those in variants.yaml; --origin source: variants.source.yaml.")
+]
+_PytorchSource = Annotated[list[str] | None, typer.Option(help="upstream or debian.")]
+_Firmware = Annotated[
+    Literal["sfpi", "wheel"] | None,
+    typer.Option(help="For --origin source: compiled with SFPI, or taken from the published wheel."),
+]
+
+
+def _variants(
+    channel: list[str] | None, pytorch_source: list[str] | None, firmware: str | None, tt_source: str | None = None,
+    tt_metal_build: str | None = None, **axes: list[str] | None,
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:  # fmt: skip
+    """The arguments ``axes`` and ``instead`` of a build, from the options of the command line."""
+    instead = {
+        "pytorch_source": pytorch_source,
+        "tt_source": tt_source and [_source(tt_source)],
+        "tt_metal_build": tt_metal_build and [tt_metal_build],
+        "tt_firmware": firmware and [firmware],
+    }
+    return (
+        {axis: values for axis, values in axes.items() if values},
+        {**_instead(channel), **{axis: values for axis, values in instead.items() if values}},
+    )
+
+
 @app.command()
 def build(
-    packages: Annotated[list[str] | None, typer.Argument(help="Packages; none means all.")] = None,
-    origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
-    cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
-    python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
-    tt_metal_version: Annotated[
-        list[str] | None, typer.Option(help="One of those in variants.yaml; --origin source: variants.source.yaml.")
-    ] = None,
-    pytorch_source: Annotated[list[str] | None, typer.Option(help="upstream or debian.")] = None,
+    packages: _Packages = None,
+    origin: _Origin = None,
+    cxx_stdlib: _CxxStdlib = None,
+    python: _Python = None,
+    tt_metal_version: _TtMetalVersion = None,
+    pytorch_source: _PytorchSource = None,
     tt_source: Annotated[
         str | None,
         typer.Option(metavar="upstream|FOLDER", help="For --origin source: where tt-metal/ and others are."),
     ] = None,
     tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
-    firmware: Annotated[
-        Literal["sfpi", "wheel"] | None,
-        typer.Option(help="For --origin source: compiled with SFPI, or taken from the published wheel."),
-    ] = None,
+    firmware: _Firmware = None,
     channel: _Channels = None,
+    sources: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Take sources from a folder that `tt-conda fetch` made, without a network (also: TT_CONDA_SOURCES).",
+        ),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
     pinned: _Pinned = False,
 ) -> None:
@@ -162,28 +195,88 @@ def build(
       tt-conda build pytorch --cxx-stdlib libcxx
 
       tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx
+
+      tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx --sources /mnt/sources
     """
-    from tt_conda import gate
+    from functools import partial
+
+    from tt_conda import gate, settings
     from tt_conda.channel import choice
     from tt_conda.channel.build import build as run
     from tt_conda.report.build import show
 
-    asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python, "tt_metal_version": tt_metal_version}
-    instead = {
-        "pytorch_source": pytorch_source,
-        "tt_source": tt_source and [_source(tt_source)],
-        "tt_metal_build": tt_metal_build and [tt_metal_build],
-        "tt_firmware": firmware and [firmware],
-    }
-    axes = {axis: values for axis, values in asked.items() if values}
+    folder = sources.expanduser().absolute() if sources else settings.sources()
+    supply = None
+    if folder:
+        from tt_conda.offline import supply as offline
+
+        offline.check(folder)
+        supply = partial(offline.supply, folder)
     pythons = _pythons(channel)
     others = lambda: choice.others(channel) if channel else _others()  # noqa: E731
+    axes, instead = _variants(
+        channel, pytorch_source, firmware, tt_source, tt_metal_build,
+        origin=origin, cxx_stdlib=cxx_stdlib, python=python, tt_metal_version=tt_metal_version,
+    )  # fmt: skip
     show(
         run(
             packages or [], axes=axes, channels=others, pythons=pythons, jobs=jobs, check=gate.check_package,
-            instead={**_instead(channel), **{axis: values for axis, values in instead.items() if values}},
+            instead=instead, supply=supply,
         )
     )  # fmt: skip
+
+
+@app.command()
+def fetch(
+    folder: Annotated[Path, typer.Argument(help="The folder to fill, made if need be; what is there and right stays.")],
+    packages: _Packages = None,
+    origin: _Origin = None,
+    cxx_stdlib: _CxxStdlib = None,
+    python: _Python = None,
+    tt_metal_version: _TtMetalVersion = None,
+    pytorch_source: _PytorchSource = None,
+    firmware: _Firmware = None,
+    channel: _Channels = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave the sources of this package out. Repeatable.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Fetch nothing: only say what the folder has, lacks, or has wrong.")
+    ] = False,
+) -> None:
+    """Collect the sources of packages in a folder, to build them from it where there is no network.
+
+    Those of the packages that they require here are collected, too. Repositories become bundles of the pinned commit,
+    archives and the files of lock files are stored by hash; each is compared with the recipe's pin. Whatever cannot be
+    had is named at the end. Interrupted, the command resumes when it is run again.
+
+    Exit codes: 0 the folder has all, 1 --check found something missing or wrong, 2 something could not be fetched.
+
+    Examples:
+
+      tt-conda fetch /mnt/sources torch-ttnn --origin source --cxx-stdlib libcxx
+
+      tt-conda fetch /mnt/sources torch-ttnn --origin source --without pytorch --without libtorch
+
+      tt-conda fetch /mnt/sources ttnn --check
+
+      tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx --sources /mnt/sources
+    """
+    from tt_conda import settings
+    from tt_conda.channel.build import select
+    from tt_conda.offline import collect
+    from tt_conda.report.fetch import show
+
+    axes, instead = _variants(
+        channel, pytorch_source, firmware,
+        origin=origin, cxx_stdlib=cxx_stdlib, python=python, tt_metal_version=tt_metal_version,
+    )  # fmt: skip
+    _, _, outputs = select(settings.project_dir(), packages or [], axes, instead, without or [])
+    run = collect.check if check else collect.collect
+    result = run(folder.expanduser().absolute(), outputs)
+    show(result, checked=check)
+    if result.faults:
+        raise typer.Exit(1 if check else 2)
 
 
 @app.command()
