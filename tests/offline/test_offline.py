@@ -177,6 +177,23 @@ def test_check_says_it_and_writes_nothing(upstream: Upstream, project: Project, 
     assert whys[0].startswith("wrong: ") and whys[1].startswith("not there: ") and not result.there
 
 
+def test_files_put_there_by_hand(upstream: Upstream, project: Project, folder: Path, tmp_path: Path) -> None:
+    """As docs/source.md says: bundles of a clone, with its history."""
+    commit = upstream.repository("plain", file="text\n")
+    upstream.repository("tagged", file="text\n")
+    archive = upstream.archive("a-1.tar.gz", inside="text\n")
+    project.recipe(repository("plain", commit), repository("tagged", "v1"), archive)
+    for name, pin, ref in (("plain", commit, "main"), ("tagged", "v1", "v1")):
+        (place := folder / f"git/git.example/o/{name}").mkdir(parents=True)
+        git(tmp_path, "clone", "--quiet", str(upstream.folder / f"o/{name}.git"), name)
+        git(tmp_path / name, "bundle", "create", "--quiet", str(place / f"{pin}.bundle"), ref)
+    place = folder / archive["sha256"][:2] / archive["sha256"]
+    place.mkdir(parents=True)
+    shutil.copy(upstream.folder / "files/a-1.tar.gz", place)
+    result = collect.check(folder, project.outputs())
+    assert len(result.there) == 3 and not result.faults
+
+
 def test_what_is_damaged_is_fetched_again(upstream: Upstream, project: Project, folder: Path) -> None:
     archive = upstream.archive("a-1.tar.gz", inside="text\n")
     project.recipe(repository("plain", upstream.repository("plain", file="text\n")), archive)

@@ -47,12 +47,11 @@ def is_pinned(file: Path, pin: Archive) -> bool:
     return pin.sha256 in ("", sha256) and pin.md5 in ("", md5)
 
 
-def find_repositories(pin: Repository) -> Iterator[Path]:
-    """Repositories in the cache that came from a pin's address."""
-    for entry in _entries():
-        parts = Path(str(entry.get("cache_path"))).parts
-        if entry.get("url") == pin.url and parts[:2] == ("git", "checkouts"):  # git/checkouts/REPOSITORY/COMMIT
-            yield folder() / "git" / "db" / parts[2]
+def find_repositories(pin: Repository) -> list[Path]:
+    """Repositories in the cache that came from a pin's address, each once."""
+    checkouts = [Path(str(entry.get("cache_path"))).parts for entry in _entries() if entry.get("url") == pin.url]
+    names = [parts[2] for parts in checkouts if parts[:2] == ("git", "checkouts")]  # git/checkouts/REPOSITORY/COMMIT
+    return [folder() / "git" / "db" / name for name in dict.fromkeys(names)]
 
 
 def _entries() -> Iterator[dict[str, Any]]:

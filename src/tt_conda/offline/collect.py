@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.markup import escape
+
 from tt_conda import settings
 from tt_conda.channel.variants import Output
 from tt_conda.errors import TtCondaError
@@ -103,7 +105,7 @@ def _collect(folder: SourceFolder, pin: Pin, sources: Wanted, result: Collected,
         console.print(f"  {pin.name}: {error}", markup=False, style="yellow")
     else:
         result.fetched.append(pin)
-        console.print(f"  {pin.name} [dim]{time.monotonic() - start:.1f} s[/dim]")
+        console.print(f"  {escape(pin.name)} [dim]{time.monotonic() - start:.1f} s[/dim]")
 
 
 def _trouble(folder: SourceFolder, pin: Pin) -> str:

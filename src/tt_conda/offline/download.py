@@ -34,8 +34,8 @@ def download(url: str, folder: Path, progress: Callable[[int, int], None]) -> Pa
         NotDownloaded: there is no such file, the server cannot be reached, or it stops in the middle.
         OSError: the file cannot be written.
     """
-    request = urllib.request.Request(url, headers={"User-Agent": f"tt-conda/{__version__}"})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": f"tt-conda/{__version__}"})
         response = urllib.request.urlopen(request, timeout=_ANSWER)
     except urllib.error.HTTPError as error:
         error.close()

@@ -221,7 +221,7 @@ def _said(repository: Path, *arguments: str) -> str | None:
 
 
 def _fetch(repository: Path, arguments: list[str], progress: Progress) -> None:
-    command = ["git", "-C", str(repository), "fetch", "--progress", "--force", *arguments]
+    command = ["git", f"--git-dir={repository}", "fetch", "--progress", "--force", *arguments]
     env = {**settings.environ(), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

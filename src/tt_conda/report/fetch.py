@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
+
 from tt_conda.offline.collect import Collected
 from tt_conda.offline.pins import Repository
 from tt_conda.progress import console
@@ -16,13 +18,14 @@ def show(result: Collected, *, checked: bool) -> None:
     """
     if checked:
         for pin in result.there:
-            console.print(f"  [green]there[/green] {pin.name}")
+            console.print(f"  [green]there[/green] {escape(pin.name)}")
     for fault in result.faults:
-        console.print(f"  [red]missing[/red] {fault.name}")
+        console.print(f"  [red]missing[/red] {escape(fault.name)}")
         console.print(f"    for {', '.join(fault.wanted_by)}: {fault.why}", markup=False)
     for pin in [*result.there, *result.fetched]:
         if isinstance(pin, Repository) and pin.tag and not pin.expected_commit:
-            console.print(f"  [yellow]unverified[/yellow] {pin.name}: the recipe has no commit to compare the tag with")
+            why = "the recipe has no commit to compare the tag with"
+            console.print(f"  [yellow]unverified[/yellow] {escape(pin.name)}: {why}")
     size = sum(file.stat().st_size for file in result.root.rglob("*") if file.is_file()) / 1e6
     fetched = "" if checked else f", {len(result.fetched)} of them fetched now"
     console.print(
