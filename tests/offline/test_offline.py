@@ -213,8 +213,8 @@ def test_a_fetch_that_is_stopped_goes_on(upstream: Upstream, project: Project, f
     (tmp_path / "bin").mkdir()
     slow = tmp_path / "bin/git"
     real = shutil.which("git")
-    slow.write_text(f'#!/bin/sh\ncase "$*" in *" fetch "*plain*) echo $$ > {tmp_path}/at; exec sleep 100; esac\n'
-                    f'exec {real} "$@"\n')  # fmt: skip
+    hang = f"sleep 2; echo $$ > {tmp_path}/at; exec sleep 300"  # first: tt-conda has to come to waiting for it
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *" fetch "*plain*) {hang};; esac\nexec {real} "$@"\n')
     slow.chmod(0o755)
     command, env = fetch_command(project, folder)
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
@@ -223,7 +223,7 @@ def test_a_fetch_that_is_stopped_goes_on(upstream: Upstream, project: Project, f
             assert child.poll() is None
             time.sleep(0.01)
         child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=20)[1]
+        said = child.communicate(timeout=200)[1]
     assert child.returncode == 130 and "stopped" in said
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "at").read_text()), 0)
@@ -307,7 +307,7 @@ def test_the_commands(
     def call(*arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "TT_CONDA_PROJECT": str(project.folder), "TT_CONDA_CHANNELS": str(project.others), **more}
         command = [sys.executable, "-m", "tt_conda.cli", *map(str, arguments)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
 
     assert call("fetch", folder, "--check").returncode == 2
     all_of_it = call("fetch", folder)
