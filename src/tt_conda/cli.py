@@ -23,6 +23,7 @@ from tt_conda.commands import (
     carve,
     embedded,
     explain,
+    fetch,
     install,
     lock,
     lock_inputs,
@@ -64,6 +65,7 @@ def _options(
 
 app.command()(carve.carve)
 app.command()(build.build)
+app.command()(fetch.fetch)
 app.command()(verify.verify)
 app.command()(publish.publish)
 app.command(cls=serve.BesideCommand)(serve.serve)

@@ -27,7 +27,7 @@ from tt_conda.embedded import cpython
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMANDS = [
     "carve", "build", "install", "lock", "run", "serve", "shell", "prove", "audit", "explain", "embedded", "sources",
-    "lock-inputs", "verify", "publish", "store",
+    "lock-inputs", "verify", "publish", "store", "fetch",
 ]  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def test_conda_forge_is_taken_where_it_answers(
     assert len(asked) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert line == "Channel: conda-forge (it answers). Override with TT_CONDA_CHANNELS=embedded or another channel."
-    assert defaults.pythons() is None and defaults.instead() == {}
+    assert defaults.pythons() is None and defaults.overridden() == {}
 
 
 def test_the_embedded_channel_stands_in(
@@ -178,7 +178,7 @@ def test_the_embedded_channel_stands_in(
     monkeypatch.setattr("tt_conda.embedded.assemble.ensure_channel", lambda: Path("/made"))
     assert defaults.others() == [Path("/made")]
     assert defaults.others(["a", "embedded"]) == ["a", Path("/made")]
-    assert defaults.instead() and defaults.instead(["conda-forge"]) == {}
+    assert defaults.overridden() and defaults.overridden(["conda-forge"]) == {}
 
 
 def test_nobody_is_asked_where_somebody_chose(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,11 +28,14 @@ stopped = threading.Event()
 
 
 def run(
-    command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, merge: bool = False
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, merge: bool = False, umask: int = -1
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that asks nothing and return what it says; ``merge``: its errors among its output."""
+    """Run a program that asks nothing and return what it says; ``merge``: its errors among its output.
+
+    ``umask`` is that of the files it writes; -1: this process's.
+    """
     with subprocess.Popen(
-        command, cwd=cwd, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
+        command, cwd=cwd, env=env, text=True, errors="replace", stdin=subprocess.DEVNULL, umask=umask,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT if merge else subprocess.PIPE,
     ) as process:  # fmt: skip
         _running.add(process)

@@ -101,6 +101,17 @@ def stores() -> list[str]:
     return [name.strip() for name in os.environ.get("TT_CONDA_STORES", "").split(",") if name.strip()]
 
 
+def ask_store_first(folder: Path) -> None:
+    """Put a folder before those of ``$TT_CONDA_STORES``, for this process and those that it starts."""
+    os.environ["TT_CONDA_STORES"] = ",".join(dict.fromkeys([str(folder), *stores()]))
+
+
+def sources() -> Path | None:
+    """The folder that sources come from instead of the network: ``$TT_CONDA_SOURCES``."""
+    name = os.environ.get("TT_CONDA_SOURCES", "").strip()
+    return Path(name).expanduser().absolute() if name else None
+
+
 def pinned() -> bool:
     """Whether a superseded Debian file ends the command instead of being replaced: ``$TT_CONDA_PINNED``.
 

@@ -73,6 +73,9 @@ class Built:
 Check = Callable[[Path, Path, Sequence[str | Path]], Sequence[str]]
 """Looks at a package before it is published: its file, its recipe's folder, the channels. Raises to refuse it."""
 
+Supply = Callable[[Sequence[Output]], None]
+"""Provides the sources of what is going to be built, before anything is. Raises where it has not all of them."""
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -88,8 +91,10 @@ class Builder:
     def __init__(
         self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int,
         check: Check | None = None, instead: Collection[str] = (), several: Collection[str] = (),
+        supply: Supply | None = None,
     ) -> None:  # fmt: skip
         self.project, self.config, self.jobs, self.check, self.instead = project, config, jobs, check, instead
+        self.supply = supply
         self.several = several
         """The axes that have several values where nobody narrows them."""
         self.channel = project / "output"
@@ -165,6 +170,8 @@ class Builder:
                 self.result.not_built.append(output.stem)
         last = [output for output in unasked if not any(other.requires(output) for other in unasked)]
         self.result.requests = sorted({self._request(output) for output in last})
+        if todo and self.supply:
+            self.supply([work.output for work in todo])
         if todo:
             with stage(f"Building {len(todo)} packages", total=len(todo)) as bar:
                 self._run_all(todo, bar)
@@ -385,6 +392,7 @@ def build(
     jobs: int | None = None,
     check: Check | None = None,
     instead: Mapping[str, Sequence[str]] | None = None,
+    supply: Supply | None = None,
 ) -> Built:
     """Build packages of a project's recipes, and the ones of the project that they require.
 
@@ -397,6 +405,7 @@ def build(
         jobs: builds side by side; default: half the CPUs, at least two. What is built on request comes one by one.
         check: looks at each package that was built before it is published.
         instead: axis → values that the channels have in place of those in ``variants.yaml``.
+        supply: provides the sources of what is going to be built. None: rattler-build fetches them.
 
     What is built on request is built when it is in ``packages``, or required by something there that is; or when it is
     nowhere and something else is made in or against it.
@@ -406,17 +415,7 @@ def build(
     """
     project = project or settings.project_dir()
     variants = project / "variants.yaml"
-    recipes = sorted(project.glob("recipes/*/recipe.yaml"))
-    if not recipes or not variants.is_file():
-        raise TtCondaError(
-            f"{project}: no recipes here", "Run it in a checkout, or name one with the variable TT_CONDA_PROJECT."
-        )
-    config = narrow(variants, axes or {}, instead)
-    outputs = render(recipes, config)
-    known = sorted({output.name for output in outputs})
-    if unknown := sorted(set(packages) - set(known)):
-        raise TtCondaError(f"no recipe gives {', '.join(unknown)} for these axes", f"There are: {', '.join(known)}.")
-    chosen = closure(outputs, packages or known)
+    config, outputs, chosen = select(project, packages, axes, instead)
     possible = [o for o in chosen if pythons is None or o.axes.get("python", "") in ("", *pythons)]
     if without := sorted(set(packages) - {output.name for output in possible}):
         absent = sorted({o.axes["python"] for o in chosen if o.name in without})
@@ -428,15 +427,44 @@ def build(
         origin = {axis: values for axis, values in (axes or {}).items() if axis == "origin"}
         several = [axis for axis, values in narrow(variants, origin, instead).to_dict().items() if len(values) > 1]
         side_by_side = jobs or max(2, (os.cpu_count() or 2) // 2)
-        builder = Builder(project, config, channels(), side_by_side, check, instead or (), several)
+        builder = Builder(project, config, channels(), side_by_side, check, instead or (), several, supply)
         builder.result.left_out = [o.stem for o in chosen if o not in possible]
         with builder.locked():
             long = [output for output in outputs if output.on_request]
             asked = {output.name for output in closure(long, packages)}
             result = builder.run(possible, asked)
             if not packages and not axes:  # only now: until their successors are there, the old ones are of use
+                recipes = sorted(project.glob("recipes/*/recipe.yaml"))
                 builder.prune([*outputs, *render(recipes, *_others(variants, instead))])
             return result
+
+
+def select(
+    project: Path,
+    packages: Collection[str],
+    axes: Mapping[str, Sequence[str]] | None = None,
+    instead: Mapping[str, Sequence[str]] | None = None,
+    without: Collection[str] = (),
+) -> tuple[VariantConfig, list[Output], list[Output]]:
+    """What a project's recipes give: the values of the axes, all packages, and those to build, with what they require.
+
+    The last are not those called ``without``, nor what only those require.
+
+    Raises:
+        TtCondaError: no such package, no recipes, an unreadable one.
+    """
+    recipes = sorted(project.glob("recipes/*/recipe.yaml"))
+    if not recipes or not (project / "variants.yaml").is_file():
+        raise TtCondaError(
+            f"{project}: no recipes here", "Run it in a checkout, or name one with the variable TT_CONDA_PROJECT."
+        )
+    config = narrow(project / "variants.yaml", axes or {}, instead)
+    outputs = render(recipes, config)
+    known = sorted({output.name for output in outputs})
+    if unknown := sorted({*packages, *without} - set(known)):
+        raise TtCondaError(f"no recipe gives {', '.join(unknown)} for these axes", f"There are: {', '.join(known)}.")
+    wanted = [output for output in outputs if output.name not in without]
+    return config, outputs, closure(wanted, packages or known)
 
 
 def _others(variants: Path, instead: Mapping[str, Sequence[str]] | None) -> Iterator[VariantConfig]:

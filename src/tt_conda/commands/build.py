@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from tt_conda.base.errors import TtCondaError
-from tt_conda.commands.options import Channels, Pinned
+from tt_conda.commands.options import (
+    Channels,
+    CxxStdlib,
+    Firmware,
+    Origin,
+    Packages,
+    Pinned,
+    Python,
+    PytorchSource,
+    TtMetalVersion,
+)
 
 
 def build(
-    packages: Annotated[list[str] | None, typer.Argument(help="Packages; none means all.")] = None,
-    origin: Annotated[list[str] | None, typer.Option(help="wheel or source.")] = None,
-    cxx_stdlib: Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")] = None,
-    python: Annotated[list[str] | None, typer.Option(help="Python version X.Y.")] = None,
-    tt_metal_version: Annotated[
-        list[str] | None, typer.Option(help="One of those in variants.yaml; --origin source: variants.source.yaml.")
-    ] = None,
-    pytorch_source: Annotated[list[str] | None, typer.Option(help="upstream or debian.")] = None,
+    packages: Packages = None,
+    origin: Origin = None,
+    cxx_stdlib: CxxStdlib = None,
+    python: Python = None,
+    tt_metal_version: TtMetalVersion = None,
+    pytorch_source: PytorchSource = None,
     tt_source: Annotated[
         str | None,
         typer.Option(metavar="upstream|FOLDER", help="For --origin source: where tt-metal/ and others are."),
     ] = None,
     tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
-    firmware: Annotated[
-        Literal["sfpi", "wheel"] | None,
-        typer.Option(help="For --origin source: compiled with SFPI, or taken from the published wheel."),
-    ] = None,
+    firmware: Firmware = None,
     channel: Channels = None,
+    sources: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Take sources from a folder that `tt-conda fetch` made, without a network (also: TT_CONDA_SOURCES).",
+        ),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Builds side by side.")] = None,
     pinned: Pinned = False,
 ) -> None:
@@ -46,42 +57,31 @@ def build(
       tt-conda build pytorch --cxx-stdlib libcxx
 
       tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx
+
+      tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx --sources /mnt/sources
     """
+    from functools import partial
+
+    from tt_conda.base import settings
     from tt_conda.building import gate
     from tt_conda.building.build import build as run
     from tt_conda.commands import defaults
     from tt_conda.report.build import show
 
-    asked = {"origin": origin, "cxx_stdlib": cxx_stdlib, "python": python, "tt_metal_version": tt_metal_version}
-    instead = {
-        "pytorch_source": pytorch_source,
-        "tt_source": tt_source and [_source(tt_source)],
-        "tt_metal_build": tt_metal_build and [tt_metal_build],
-        "tt_firmware": firmware and [firmware],
-    }
-    axes = {axis: values for axis, values in asked.items() if values}
-    pythons = defaults.pythons(channel)
+    folder = sources.expanduser().absolute() if sources else settings.sources()
+    supply = None
+    if folder:
+        from tt_conda.offline import supply as offline
+
+        offline.check(folder)
+        supply = partial(offline.supply, folder)
+    axes, instead = defaults.variants(
+        channel, pytorch_source, firmware, tt_source, tt_metal_build,
+        origin=origin, cxx_stdlib=cxx_stdlib, python=python, tt_metal_version=tt_metal_version,
+    )  # fmt: skip
     show(
         run(
-            packages or [], axes=axes, channels=lambda: defaults.upstreams(channel), pythons=pythons, jobs=jobs,
-            check=gate.check_package,
-            instead={**defaults.instead(channel), **{axis: values for axis, values in instead.items() if values}},
+            packages or [], axes=axes, channels=lambda: defaults.upstreams(channel), pythons=defaults.pythons(channel),
+            jobs=jobs, check=gate.check_package, instead=instead, supply=supply,
         )
     )  # fmt: skip
-
-
-def _source(asked: str) -> str:
-    """The axis's value: ``upstream``, or a folder, from here or from a recipe's own."""
-    from tt_conda.base import settings
-
-    here = Path(asked).expanduser()
-    if asked == "upstream":
-        return asked
-    if here.is_dir():
-        return str(here.resolve())
-    if any((recipe / asked).is_dir() for recipe in settings.project_dir().glob("recipes/*")):
-        return asked
-    raise TtCondaError(
-        f"--tt-source: there is no folder {asked}",
-        "Name the folder that tt-metal/ and the others are in (docs/source.md), or upstream.",
-    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tt_conda.base import settings
+from tt_conda.base.errors import TtCondaError
 from tt_conda.base.location import channel_url
 from tt_conda.base.progress import console
 from tt_conda.channel.network import mirrored, why_not
@@ -73,13 +74,45 @@ def workspace_channels(workspace: Workspace, given: Sequence[str] | None = None)
     return list(dict.fromkeys([*found, *instead]))
 
 
-def instead(given: Sequence[str] | None = None) -> dict[str, list[str]]:
+def overridden(given: Sequence[str] | None = None) -> dict[str, list[str]]:
     """Variant keys with the values that replace variants.yaml's: those of the embedded channel, where that counts."""
     if not is_embedded(given):
         return {}
     from tt_conda.embedded.table import Table
 
     return Table.load().axes
+
+
+def variants(
+    channel: list[str] | None, pytorch_source: list[str] | None, firmware: str | None, tt_source: str | None = None,
+    tt_metal_build: str | None = None, **axes: list[str] | None,
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:  # fmt: skip
+    """The arguments ``axes`` and ``instead`` of :func:`tt_conda.building.build.build`, from options of a command."""
+    instead = {
+        "pytorch_source": pytorch_source,
+        "tt_source": tt_source and [_source(tt_source)],
+        "tt_metal_build": tt_metal_build and [tt_metal_build],
+        "tt_firmware": firmware and [firmware],
+    }
+    return (
+        {axis: values for axis, values in axes.items() if values},
+        {**overridden(channel), **{axis: values for axis, values in instead.items() if values}},
+    )
+
+
+def _source(asked: str) -> str:
+    """The axis's value: ``upstream``, or a folder, from here or from a recipe's own."""
+    here = Path(asked).expanduser()
+    if asked == "upstream":
+        return asked
+    if here.is_dir():
+        return str(here.resolve())
+    if any((recipe / asked).is_dir() for recipe in settings.project_dir().glob("recipes/*")):
+        return asked
+    raise TtCondaError(
+        f"--tt-source: there is no folder {asked}",
+        "Name the folder that tt-metal/ and the others are in (docs/source.md), or upstream.",
+    )
 
 
 def pythons(given: Sequence[str] | None = None) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,4 +36,17 @@ Pinned = Annotated[
         callback=_require_pinned,
         help="Refuse a newer Debian file in the place of a pinned one that was superseded (also: TT_CONDA_PINNED=1).",
     ),
+]
+
+Packages = Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Packages; none means all.")]
+Origin = Annotated[list[str] | None, typer.Option(help="wheel or source.")]
+CxxStdlib = Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")]
+Python = Annotated[list[str] | None, typer.Option(help="Python version X.Y.")]
+TtMetalVersion = Annotated[
+    list[str] | None, typer.Option(help="One of those in variants.yaml; --origin source: variants.source.yaml.")
+]
+PytorchSource = Annotated[list[str] | None, typer.Option(help="upstream or debian.")]
+Firmware = Annotated[
+    Literal["sfpi", "wheel"] | None,
+    typer.Option(help="For --origin source: compiled with SFPI, or taken from the published wheel."),
 ]

@@ -97,10 +97,19 @@ def export(dest: Path, locks: Sequence[Path] = (), store: Store | None = None) -
                 with target.scratch() as scratch, disk_errors(dest):
                     target.put(Path(shutil.copyfile(path, scratch / names[sha256])), sha256)
             progress.advance()
-        listing = Listing(files=_scan(dest))
-        with disk_errors(dest):
-            dest.mkdir(parents=True, exist_ok=True)
-            write_atomically(dest / LISTING, json.dumps(listing.model_dump(), indent=1) + "\n")
+        return write_listing(dest)
+
+
+def write_listing(dest: Path) -> int:
+    """Write the listing of a store's folder, which is made if need be; the number of its files.
+
+    Raises:
+        TtCondaError: the folder cannot be written to.
+    """
+    listing = Listing(files=_scan(dest))
+    with disk_errors(dest):
+        dest.mkdir(parents=True, exist_ok=True)
+        write_atomically(dest / LISTING, json.dumps(listing.model_dump(), indent=1) + "\n")
     return len(listing.files)
 
 

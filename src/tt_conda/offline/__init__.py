@@ -1,0 +1,1 @@
+"""Sources in a folder, for machines without a network: ``tt-conda fetch`` and ``tt-conda build --sources``."""
