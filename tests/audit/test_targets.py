@@ -234,9 +234,9 @@ def test_what_cannot_be_audited_is_named(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello")
     for targets, what in (
-        ([text], "neither a wheel"),
+        ([text], "not a wheel"),
         ([tmp_path / "none"], "no such file"),
-        ([], "nothing was named"),
+        ([], "no targets"),
     ):
         with pytest.raises(TtCondaError, match=what):
             read_targets(targets)

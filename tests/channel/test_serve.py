@@ -238,7 +238,7 @@ def test_the_command_serves_output_until_it_is_stopped(tmp_path: Path, channel: 
         assert server.stdout and server.stderr
         url = server.stdout.readline().strip()
         assert ask(url, f"/{PACKAGE}", "HEAD")[0] == 200
-        said = "".join(iter(server.stderr.readline, "^C ends it.\n"))
+        said = "".join(iter(server.stderr.readline, "Stop with ^C.\n"))
         with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)):  # somebody who says nothing
             server.send_signal(end)
             rest = server.communicate(timeout=20)

@@ -73,7 +73,7 @@ def test_two_archives_with_the_same_file_are_refused(cache: Path, tmp_path: Path
     lock = pinned(tmp_path, cache, {"thing-1/a": "x", "thing-1/b": "y"})
     unpack_sources(lock, tmp_path / "tree")
     assert (tmp_path / "tree/into/thing/a").read_text() == "x"
-    with pytest.raises(TtCondaError, match=r"thing_1\.orig\.tar\.gz: .*/into/thing/a is there already"):
+    with pytest.raises(TtCondaError, match=r"thing_1\.orig\.tar\.gz: .*/into/thing/a already exists"):
         unpack_sources(lock, tmp_path / "tree")
 
 

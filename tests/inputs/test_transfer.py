@@ -110,8 +110,8 @@ def test_what_does_not_fit_its_hash_is_named_and_the_rest_is_taken(
     shutil.rmtree(next((tmp_path / "copy").glob("??/*/b+c*")).parent)
     with pytest.raises(TtCondaError) as error:
         import_(serve(tmp_path / "copy"), store=other)
-    assert "2 of 3 files" in error.value.what and "a.whl: has another file" in error.value.what
-    assert "b+c.orig.tar.gz: does not have it" in error.value.what and "1 taken now, 0 before" in error.value.way_out
+    assert "2 of 3 files" in error.value.what and "a.whl: has a different file" in error.value.what
+    assert "b+c.orig.tar.gz: does not have it" in error.value.what and "1 imported now, 0 before" in error.value.way_out
     assert set(files(other.folder)) < set(files(store.folder))
 
 

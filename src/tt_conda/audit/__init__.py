@@ -1,1 +1,2 @@
-"""An environment gets a verdict: what is there, who owns it, what a process really maps. Builds and changes nothing."""
+"""Judge an environment: its libraries, their owners, and the files a process really maps. Builds and changes
+nothing."""

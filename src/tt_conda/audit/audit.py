@@ -17,7 +17,7 @@ _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
 @dataclass
 class Report:
-    """What an audit came to: the scene it looked at, and its findings, worst first."""
+    """The result of an audit: its scene, and the findings, worst first."""
 
     scene: Scene
     findings: list[Finding] = field(default_factory=list)
@@ -29,17 +29,17 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing but notes was found."""
+        """Whether there are no findings, or only notes."""
         return all(finding.severity is Severity.NOTE for finding in self.findings)
 
 
 @uncollected()
 def audit(scene: Scene, select: Iterable[str] = ()) -> Report:
-    """Look at a scene with every rule.
+    """Apply every rule to a scene.
 
     Args:
-        scene: what is audited.
-        select: codes, or beginnings of codes (``TC3``), to look for; none means all.
+        scene: the targets.
+        select: codes, or prefixes of codes (``TC3``), to check; empty means all.
     """
     wanted = tuple(select) or ("TC",)
     rules = [item for code, item in all_rules().items() if code.startswith(wanted)]

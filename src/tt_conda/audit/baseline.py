@@ -1,4 +1,4 @@
-"""The findings that are accepted as of today, in a file: new ones are refused, and the list can only get shorter."""
+"""A file of accepted findings: new ones are refused, so the list can only get shorter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tt_conda.base.errors import TtCondaError
 
 
 class Accepted(BaseModel):
-    """One accepted finding. Its fingerprint identifies it; the rest is for who reads the file."""
+    """One accepted finding. Its fingerprint identifies it; the rest is for readers of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,7 +25,7 @@ class Accepted(BaseModel):
 
 
 class AcceptedFindings(BaseModel):
-    """The file: JSON, one finding after the other, sorted, so that a diff of it reads well."""
+    """The file: JSON, with the findings sorted for readable diffs."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -34,7 +34,7 @@ class AcceptedFindings(BaseModel):
 
 
 def write_accepted(file: Path, findings: Iterable[Finding]) -> int:
-    """Accept findings; returns how many.
+    """Write findings to the file; returns their number.
 
     Raises:
         TtCondaError: the file cannot be written.
@@ -57,7 +57,7 @@ def read_accepted(file: Path) -> list[Accepted]:
     """The accepted findings of a file.
 
     Raises:
-        TtCondaError: the file is not there or is no such list.
+        TtCondaError: the file does not exist or is not such a list.
     """
     way_out = "Write it with `tt-conda audit … --write-baseline FILE`."
     try:

@@ -1,4 +1,4 @@
-"""Chains of names (``libx.so`` → ``libx.so.0`` → ``libx.so.0.9.14``) that were symbolic links and became copies."""
+"""Chains of symbolic links (``libx.so`` → ``libx.so.0`` → ``libx.so.0.9.14``) that were stored as copies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tt_conda.elf import plain_soname
 
 
 def chains(items: Iterable[Object]) -> list[list[Object]]:
-    """Objects of one folder and owner with equal content whose names begin alike, the full name first."""
+    """Objects of one folder and owner with identical content, whose names are prefixes of one; the full name first."""
     found: dict[tuple[str, str, tuple[int, int]], list[Object]] = defaultdict(list)
     for item in items:
         if item.is_program:
-            continue  # ``prte`` is no version of ``prterun``
+            continue  # ``prte`` is not a version of ``prterun``
         found[item.owner, item.path.rpartition("/")[0], item.identity].append(item)
     result = []
     for group in found.values():

@@ -1,4 +1,4 @@
-"""What a project has decided about its audit: a table in pyproject.toml, or a file audit.toml."""
+"""A project's audit configuration: a table in pyproject.toml, or a file audit.toml."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Ignore(BaseModel):
-    """Findings that are known and stay, and why."""
+    """Known findings that stay, with the reason."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     code: Annotated[_Text, StringConstraints(to_upper=True)]
     """One rule's."""
     path: _Text
-    """A path as the findings show it, or its end, or what they are about (a soname); ``*`` stands for any text."""
+    """A path as shown in findings, its end, or a finding's subject (a soname); ``*`` matches any text."""
     reason: _Text
 
     def matches(self, finding: Finding) -> bool:
-        """Whether it is about a finding: its subject, or one of its places."""
+        """Whether it matches a finding: its subject, or one of its places."""
         if finding.code != self.code:
             return False
         pattern = re.compile(r"(?:.*/)?" + ".*".join(map(re.escape, self.path.split("*"))), re.DOTALL)
@@ -42,18 +42,18 @@ class Config(BaseModel):
 
     ignore: list[Ignore] = []
     fail_on: Severity = Field(default=Severity.WARNING, alias="fail-on")
-    """The least that makes the exit code 1."""
+    """The lowest severity that makes the exit code 1."""
 
 
 def load_config(file: Path | None = None, folder: Path = Path()) -> Config:
-    """Read what a project has decided.
+    """Read a project's configuration.
 
     Args:
-        file: a pyproject.toml or a file with the same keys at its top; it must be there.
-        folder: where audit.toml, else pyproject.toml, is looked for when no file is named.
+        file: a pyproject.toml, or a file with the same keys at top level; must exist.
+        folder: searched for audit.toml, then pyproject.toml, if no file is named.
 
     Raises:
-        TtCondaError: the file cannot be read, or says what is not understood.
+        TtCondaError: the file cannot be read, or has unknown keys or values.
     """
     if file is None:
         places = [folder / "audit.toml", folder / "pyproject.toml"]
@@ -63,7 +63,7 @@ def load_config(file: Path | None = None, folder: Path = Path()) -> Config:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TtCondaError(f"{file}: {error}", "See docs/audit.md for what can be in it.") from None
+        raise TtCondaError(f"{file}: {error}", "See docs/audit.md for the format.") from None
     if file.name == "pyproject.toml":
         data = data.get("tool", {}).get("tt-conda", {}).get("audit", {})
     try:
@@ -73,14 +73,14 @@ def load_config(file: Path | None = None, folder: Path = Path()) -> Config:
     for item in config.ignore:
         if item.code not in all_rules():
             raise TtCondaError(
-                f"{file}: no rule is called {item.code}",
+                f"{file}: there is no rule {item.code}",
                 f"Perhaps {' or '.join(nearest(item.code))}; `tt-conda explain --all` lists the rules.",
             )
     return config
 
 
 def _explained(file: Path, error: ValidationError) -> tuple[str, str]:
-    """All that is wrong, and the keys that there are."""
+    """All errors, and the valid keys."""
     wrong = []
     for each in error.errors():
         key = ".".join(str(part) for part in each["loc"])

@@ -1,4 +1,4 @@
-"""Which objects are copies of one library: by soname with auditwheel's hash undone, by build-id, and by content."""
+"""Group objects that are copies of one library: by soname without auditwheel's hash, by build-id, and by content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tt_conda.elf.names import same_library, soname_stem, version_of
 
 @dataclass(frozen=True)
 class Copies:
-    """One library that is there more than once."""
+    """One library with several copies."""
 
     library: str
     objects: tuple[Object, ...]
@@ -21,20 +21,20 @@ class Copies:
 
     @property
     def bytes(self) -> int:
-        """Of all but the largest."""
+        """Bytes of all copies but the largest."""
         return sum(item.size for item in self.objects) - max(item.size for item in self.objects)
 
 
 def copies(objects: Iterable[Object]) -> list[Copies]:
-    """Find what is there more than once, in the order of the first copies."""
+    """The libraries with several copies, in the order of the first copies."""
     return [group for group in libraries(objects) if len(group.objects) > 1]
 
 
 def libraries(objects: Iterable[Object]) -> list[Copies]:
     """Group objects by the library that they are copies of; most are alone.
 
-    Modules and plugins share names without being copies (``_version.so``), so they count by name only where something
-    links to that name. Of equal content is what has one size and one CRC-32; only files of one size are read.
+    Modules and plugins share names without being copies (``_version.so``), so names count for them only if something
+    links to that name. Content is equal if size and CRC-32 are; only files of equal size are read.
     """
     items = list(dict.fromkeys(objects))
     leader = {item: item for item in items}
@@ -76,24 +76,24 @@ def libraries(objects: Iterable[Object]) -> list[Copies]:
 
 
 def _name(group: Iterable[Object]) -> str:
-    """What a group is called, in whatever order its objects come."""
+    """A group's name, independent of the order of its objects."""
     return min((item.library for item in group), key=lambda name: (len(name), name))
 
 
 def linked_names(objects: Iterable[Object]) -> frozenset[str]:
-    """What NEEDED entries ask for, without auditwheel's hashes."""
+    """The names in NEEDED entries, without auditwheel's hashes."""
     return frozenset(plain_soname(name) for item in objects for name in item.elf.needed)
 
 
 def is_library(item: Object, linked: Container[str]) -> bool:
-    """Whether its name identifies it: not a program, and no module that nothing links to."""
+    """Whether its name identifies it: not a program, nor a module to which nothing links."""
     return not item.is_program and (not item.is_module or item.library in linked)
 
 
 def _same(one: Object, other: Object) -> bool:
-    """As :func:`same_library`, but a name without a version is only its equal: it may be any version's.
+    """Like :func:`same_library`, but a name without a version equals only itself, as it may belong to any version.
 
-    auditwheel names a copy after the file, not after the soname, so of its names only the first number tells.
+    auditwheel names a copy after the file, not the soname, so only the first number of its names is reliable.
     """
     a, b = one.library, other.library
     versions = version_of(a), version_of(b)

@@ -1,4 +1,4 @@
-"""Static libraries inside shared objects, found by what they leave there: sources' names, banners, exported symbols."""
+"""Static libraries inside shared objects, found by their traces: source names, version strings, exported symbols."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tt_conda.base.toml import tomllib
 SameExports = Mapping[tuple[Object, Object], frozenset[str]]
 
 FEW_SOURCES = 2
-"""Source files that must be in two objects before it is said: one alone may be passed around as data."""
+"""Minimum number of source files shared by two objects: a single one may be mere data."""
 
 _THIRD_PARTY = re.compile(r"^(?:third[-_]?party|3rd[-_]?party|deps|_deps|external|vendor(?:ed)?|subprojects|contrib)$")
 _SAYS_NOTHING = re.compile(
@@ -51,25 +51,25 @@ def _known() -> list[_Known]:
 
 @dataclass
 class Embedded:
-    """One library, and the objects that hold its code."""
+    """One library, and the objects that contain its code."""
 
     name: str
     sources: dict[Object, frozenset[str]] = field(default_factory=dict)
-    """Its source files that an object names and another one does too."""
+    """Its source files named by one object and by another."""
     banners: dict[Object, str] = field(default_factory=dict)
-    """The versions that its banners give."""
+    """The versions in its version strings."""
     symbols: dict[Object, frozenset[str]] = field(default_factory=dict)
-    """Its exported symbols that another object exports too."""
+    """Its exported symbols also exported by another object."""
 
     @property
     def objects(self) -> list[Object]:
-        """Every one of them, in a fixed order."""
+        """All of them, in a fixed order."""
         return sorted({*self.sources, *self.banners, *self.symbols}, key=lambda item: item.path)
 
 
 @lru_cache(maxsize=65_536)
 def library_of(path: str) -> str:
-    """Which library a source file is from, by the names of its folders; empty where they do not tell.
+    """The library of a source file, by the names of its folders; empty if unknown.
 
     ``/project/build/llama.cpp/ggml/src/ggml.c`` is ggml's, ``../3rdparty/harfbuzz/src/hb-font.cc`` harfbuzz's.
     """
@@ -90,7 +90,7 @@ def library_of(path: str) -> str:
 
 
 def _tail(path: str) -> str:
-    """The end of a path, which does not depend on where it was compiled."""
+    """The end of a path, independent of the build folder."""
     return "/".join([part for part in path.split("/") if part not in ("", ".", "..")][-3:])
 
 

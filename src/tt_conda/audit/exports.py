@@ -1,4 +1,4 @@
-"""What objects export, and which of it several of them export: the common ground of the rules about symbols."""
+"""Exports of objects, and those shared by several of them: the common basis of the rules about symbols."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tt_conda.audit.objects import Object
 from tt_conda.elf.demangle import demangle, namespace_of
 
 THRESHOLD = 10
-"""Symbols that two objects must both export before it is said. A few coincide by chance (``main``, ``init``, ``usage``)
-and by convention (``qt_plugin_instance``, a plugin's four or five entry points); ten strong ones have never done so in
-the wheels that the rules were tried on, and the smallest library that people embed (zlib, bzip2) exports dozens."""
+"""Minimum number of symbols exported by both objects. A few coincide by chance (``main``, ``init``, ``usage``) or by
+convention (``qt_plugin_instance``, a plugin's four or five entry points). Ten strong ones never did in the wheels used
+to try the rules, and the smallest library that people embed (zlib, bzip2) exports dozens."""
 
 _STD = frozenset({"std", "__gnu_cxx", "__cxxabiv1"})
 _START, _LENGTH, _NOTHING = re.compile(r"_ZN?[rVKRO]*"), re.compile(r"\d+"), re.compile("")
@@ -24,8 +24,8 @@ _RUNTIME = ("_Zn", "_Zd", "__cxa_", "__gxx_", "_Unwind_", "__gthread_", "__emutl
 def of_the_runtime(name: str) -> bool:
     """Whether a name belongs to the C++ runtime: ``std``, ``operator new``, ``__cxa_…``.
 
-    Compilers for old systems link parts of it into everything that they make, exported (``libstdc++_nonshared.a`` of
-    the toolsets that manylinux wheels are compiled with), and mean them to be merged.
+    Compilers for old systems link exported parts of it into every object (``libstdc++_nonshared.a`` of the toolsets for
+    manylinux wheels), which are meant to be merged.
     """
     if name.startswith(_RUNTIME):
         return True
@@ -35,10 +35,10 @@ def of_the_runtime(name: str) -> bool:
 
 
 def is_vague(name: str) -> bool:
-    """Whether every object may define it, whatever its binding says (vague linkage, Itanium C++ ABI, 5.2).
+    """Whether every object may define it, regardless of its binding (vague linkage, Itanium C++ ABI, 5.2).
 
-    That is type information, virtual tables, guards, and what has template arguments. Link-time optimization makes
-    strong symbols of the weak ones.
+    These are type information, virtual tables, guards, and template instantiations. Link-time optimization turns the
+    weak ones into strong symbols.
     """
     if not name.startswith("_Z"):
         return False
@@ -86,7 +86,7 @@ def same_exports(contested: Mapping[Object, frozenset[str]]) -> dict[tuple[Objec
 
 
 def without_versions_between(one: Object, other: Object, names: frozenset[str]) -> frozenset[str]:
-    """Leave out the names that two objects define in different versions: the linker does not mix those up."""
+    """Leave out names that two objects define in different versions: the linker distinguishes them."""
     mine, others = one.elf.symbols.given_versions, other.elf.symbols.given_versions
     if not mine or not others:
         return names
@@ -117,7 +117,7 @@ def together(
 
 
 def family(names: Iterable[str]) -> str:
-    """What most names have in common: a namespace of C++, or what stands before the first ``_`` of C names."""
+    """The common part of most names: a C++ namespace, or the prefix of C names before the first ``_``."""
     counts: Counter[str] = Counter()
     for name in names:
         if name.startswith("_Z"):

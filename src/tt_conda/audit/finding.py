@@ -1,4 +1,4 @@
-"""One model for what an audit says; every report is made from it."""
+"""The model of a finding, from which every report is made."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Severity(str, Enum):
-    """How bad it is. A build is refused for an error."""
+    """Severity of a finding. An error stops a build."""
 
     ERROR = "error"
     """It will not load, or it will misbehave."""
     WARNING = "warning"
-    """It works by luck, costs space, or breaks beside something else."""
+    """It works by luck, wastes space, or breaks in some combinations."""
     NOTE = "note"
-    """Worth knowing; nothing needs to change."""
+    """Worth knowing; no change is needed."""
 
 
 class Certainty(str, Enum):
-    """How sure a finding is."""
+    """Certainty of a finding."""
 
     CERTAIN = "certain"
     LIKELY = "likely"
@@ -28,42 +28,42 @@ class Certainty(str, Enum):
 
 
 class Place(BaseModel):
-    """One file that a finding is about."""
+    """One file concerned by a finding."""
 
     model_config = ConfigDict(frozen=True)
 
     owner: str
-    """The package or wheel that brings it, with its version; a folder, with a slash behind its name."""
+    """Its package or wheel with version, or its folder with a trailing slash."""
     path: str
-    """In the package, wheel or folder."""
+    """Path in the package, wheel or folder."""
 
     def __str__(self) -> str:
         return f"{self.owner}: {self.path}"
 
 
 class Finding(BaseModel):
-    """One thing that is wrong, where, why that is so, and what to do."""
+    """A problem, with its places, evidence and fix."""
 
     code: str
     """The rule's."""
     severity: Severity
     subject: str
-    """What it is about, in a word: a soname, a symbol, a version. Stable across runs."""
+    """Its subject: a soname, a symbol, a version. Stable across runs."""
     message: str
-    """One sentence, with the names in it."""
+    """One sentence, with all names."""
     remedy: str
-    """What to do, one sentence."""
+    """The fix, in one sentence."""
     places: list[Place]
     """The files, the one to change first."""
     bytes: int = 0
-    """What it costs, in bytes: the copies that need not be there."""
+    """Bytes of superfluous copies."""
     certainty: Certainty = Certainty.CERTAIN
     evidence: list[str] = []
-    """What was seen, one fact per line."""
+    """Observed facts, one per line."""
 
     @property
     def fingerprint(self) -> str:
-        """What makes it the same finding tomorrow: rule, subject, packages without versions, paths. 16 hex digits."""
+        """Stable identity from rule, subject, packages without versions, and paths. 16 hex digits."""
         places = sorted({f"{'' if p.owner.endswith('/') else p.owner.partition(' ')[0]}:{p.path}" for p in self.places})
         text = "\n".join([self.code, self.subject, *places])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

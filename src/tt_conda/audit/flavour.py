@@ -1,6 +1,6 @@
-"""Which C++ standard library an object was compiled with, seen in its symbols.
+"""Determine an object's C++ standard library from its symbols.
 
-Both libraries put what may not be mixed into inline namespaces, so that it shows in mangled names: libc++ everything
+Both libraries put incompatible types into inline namespaces, which are visible in mangled names: libc++ puts everything
 into ``std::__1`` (mangled ``St3__1``), libstdc++ its newer strings and lists into ``std::__cxx11`` (``St7__cxx11``;
 GCC's manual, "Dual ABI").
 """
@@ -18,7 +18,7 @@ Flavour = Literal["libc++", "libstdc++"]
 
 _MARKS: dict[Flavour, str] = {"libc++": "St3__1", "libstdc++": "St7__cxx11"}
 RUNTIMES: dict[str, Flavour] = {"libc++.so.1": "libc++", "libstdc++.so.6": "libstdc++"}
-"""Soname → whose it is."""
+"""Soname → its library."""
 
 _INLINE = re.compile(r"\bstd::__(?:\d+|cxx11)::")
 _SPACE = re.compile(r"\s+(?=[>&*])|(?<=,)\s+")
@@ -28,12 +28,12 @@ _SIZE = re.compile(r"\d+")
 
 
 def flavour_of_name(name: str) -> Flavour | None:
-    """Whose types a mangled name has, None where it has neither's."""
+    """The library whose types a mangled name contains, or None."""
     return next((flavour for flavour, mark in _MARKS.items() if mark in name), None)
 
 
 def flavour_of(item: Object) -> Flavour | None:
-    """Which standard library's types an object has in its symbols, else which one it is linked to."""
+    """The standard library of the types in an object's symbols, else the one it is linked to."""
     symbols = item.elf.symbols
     for names in (symbols.undefined, symbols.defined):
         text = "\n".join(names)
@@ -44,25 +44,25 @@ def flavour_of(item: Object) -> Flavour | None:
 
 
 def undone(name: str) -> str:
-    """A mangled name as people write it, without the inline namespaces of the standard libraries."""
+    """A demangled name without the standard libraries' inline namespaces."""
     text = _SPACE.sub("", _INLINE.sub("std::", demangle(name)))
     return _SHORT.sub(lambda m: f"std::basic_{m[1]}<char,std::char_traits<char>{_ALLOCATOR.get(m[1], '')}>", text)
 
 
 def under_other_library(wanted: Iterable[str], providers: Iterable[Object]) -> Mapping[str, tuple[str, Object]]:
-    """Find what is provided with the other standard library's types.
+    """Find symbols that exist with the other standard library's types.
 
     Args:
-        wanted: mangled names that nothing provides.
-        providers: where they are looked for.
+        wanted: mangled names without a provider.
+        providers: the objects to search.
 
     Returns:
-        Wanted name → (the name as it is provided, by which object).
+        Wanted name → (the existing name, its object).
     """
     marked = {name for name in wanted if name.startswith("_Z")}
     if not marked:
         return {}
-    # Both names begin alike, up to the first type: only what begins so is demangled.
+    # Both names are equal up to the first type: only names with that prefix are demangled.
     heads = {_head(name) for name in marked}
     sizes = sorted({len(head) for head in heads})
     by_text: dict[str, str] = {undone(name): name for name in sorted(marked)}
@@ -77,7 +77,7 @@ def under_other_library(wanted: Iterable[str], providers: Iterable[Object]) -> M
 
 
 def _head(name: str) -> str:
-    """The beginning of a mangled name that its parameters' types do not change: its nested name, or its first one."""
+    """The prefix of a mangled name before its parameters' types: its nested name, or its first one."""
     at = 2
     if name.startswith("_ZN"):
         at = 3 + len(name[3:]) - len(name[3:].lstrip("rVKRO"))

@@ -1,4 +1,5 @@
-"""Reading and judging make hundreds of thousands of strings and no circles: looking for circles costs a fifth."""
+"""Pause the garbage collector: an audit creates hundreds of thousands of strings and no cycles; checking costs a
+fifth."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep the garbage collector from running; reference counts still free what is not used."""
+    """Keep the garbage collector from running; reference counting still frees memory."""
     before = gc.isenabled()
     gc.disable()
     try:

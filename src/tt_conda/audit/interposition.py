@@ -1,4 +1,4 @@
-"""Which definitions of one object another one takes over when both are in one search order."""
+"""Definitions of one object that are interposed by another one in the same search order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tt_conda.providers import load_providers
 
 @dataclass(frozen=True)
 class Interposed:
-    """What ``first`` takes over of ``second``."""
+    """Symbols of ``second`` interposed by ``first``."""
 
     first: Object
     second: Object
@@ -28,9 +28,9 @@ def interposed(
 ) -> dict[tuple[Object, Object], Interposed]:  # fmt: skip
     """(first, second) → the strong symbols that both define and that ``second`` itself uses through a relocation.
 
-    A protected symbol, and any of an object that was linked with ``-Bsymbolic``, stays with its object (gABI, chapter
-    4, "Symbol Visibility"; chapter 5, DT_SYMBOLIC); so does what was bound when it was linked. The parts of the C
-    library are made to take over each other's.
+    Protected symbols, and all symbols of an object linked with ``-Bsymbolic``, stay with their object (gABI, chapter 4,
+    "Symbol Visibility"; chapter 5, DT_SYMBOLIC), as do symbols bound at link time. The parts of the C library are
+    designed to interpose each other.
     """
     found: dict[tuple[Object, Object], Interposed] = {}
     glibc = load_providers().system

@@ -1,11 +1,11 @@
-"""Where the dynamic linker would find the libraries that an object needs, without loading anything.
+"""Resolve an object's libraries like the dynamic linker, without loading anything.
 
-The rules are glibc's (ld.so(8); elf/dl-load.c): a name that is already loaded is used again; else it is looked for in
-the DT_RPATH of the object that needs it and of those that loaded that one, unless it has a DT_RUNPATH; then in
-LD_LIBRARY_PATH; in its own DT_RUNPATH, which serves no one else; in ld.so.cache; in the default folders. In each folder
-the subfolders for this processor come first (``glibc-hwcaps/x86-64-v3``). ``$ORIGIN`` is the folder of the name under
-which an object was found, links not followed; a file that is loaded already, by whatever name, is not loaded again. A
-library for another machine is passed over; at a file that is no library the search ends.
+The rules are glibc's (ld.so(8); elf/dl-load.c). A name already loaded is reused. Otherwise these are searched in order:
+the DT_RPATH of the object and of its loaders, unless the object has a DT_RUNPATH; LD_LIBRARY_PATH; the object's own
+DT_RUNPATH, which applies to nothing else; ld.so.cache; the default folders. In each folder, subfolders for this
+processor come first (``glibc-hwcaps/x86-64-v3``). ``$ORIGIN`` is the folder of the name under which an object was
+found, without following links. A file already loaded under any name is not loaded again. A library for another machine
+is skipped; a file that is not a library ends the search.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)\b)")
 
 
 class Files(Protocol):
-    """Where objects are looked for: a scene."""
+    """A place to search for objects: a scene."""
 
     def find(self, path: str) -> Object | None:
-        """The object that opening ``path`` gives."""
+        """The object opened by ``path``."""
 
     def substitute(self, name: str) -> Object | None:
-        """The object that stands for a NEEDED name before any search; usually none."""
+        """The object that replaces a NEEDED name before any search; usually none."""
 
     def ends_search(self, path: str) -> bool:
-        """Whether a file at ``path``, where no object is, is one that the linker does not pass over."""
+        """Whether a file at ``path`` that is not an object stops the linker instead of being skipped."""
 
     def is_folder(self, path: str) -> bool:
-        """Whether there is such a folder."""
+        """Whether the folder exists."""
 
 
 @dataclass(eq=False)
@@ -53,35 +53,35 @@ class Loaded:
     """An object in the (simulated) process."""
 
     path: str
-    """The name under which it was found, as the linker puts it together."""
+    """The path under which it was found, as composed by the linker."""
     object: Object
     how: How
     loader: Loaded | None
-    """What brought it in by NEEDED; None for what was started or opened: dlopen's caller does not count as a loader."""
+    """The object whose NEEDED brought it in; None for a started or opened one: dlopen's caller is not a loader."""
 
     @property
     def names(self) -> set[str]:
-        """What a NEEDED must say to be satisfied by it, besides the names by which it was asked for before."""
+        """NEEDED names that it satisfies, besides the names under which it was requested before."""
         soname = self.object.elf.soname
         return {self.path, *([soname] if soname else [])}
 
 
 @dataclass
 class Closure:
-    """Everything that loading an object brings in, in the order of loading (breadth first), and what is missing."""
+    """All objects loaded with an object, in load order (breadth first), and the missing ones."""
 
     loaded: list[Loaded] = field(default_factory=list)
     missing: list[tuple[str, Loaded]] = field(default_factory=list)
-    """NEEDED name, and the object that has it."""
+    """NEEDED name, and its consumer."""
     resolved: dict[tuple[Loaded, str], Loaded] = field(default_factory=dict)
-    """(needer, NEEDED name) → what satisfies it: the edges."""
+    """(consumer, NEEDED name) → provider: the edges."""
     by_name: dict[str, Loaded] = field(default_factory=dict)
-    """Every name in the process, what was loaded before included; version tables refer to libraries by these."""
+    """Every name in the process, including objects loaded before; version tables refer to libraries by these names."""
 
 
 @dataclass(frozen=True)
 class System:
-    """What a machine's dynamic linker knows besides the objects."""
+    """A machine's dynamic linker configuration."""
 
     cache: Mapping[str, str] = field(default_factory=dict)
     """ld.so.cache: soname → file."""
@@ -89,20 +89,20 @@ class System:
     library_path: tuple[str, ...] = ()
     """LD_LIBRARY_PATH."""
     subfolders: tuple[str, ...] = ()
-    """What is looked into first in each folder, for this processor: ``glibc-hwcaps/x86-64-v3``."""
+    """Subfolders searched first, for this processor: ``glibc-hwcaps/x86-64-v3``."""
     lib: str = "lib64"
-    """What ``$LIB`` stands for; Debian's linker has another idea of it."""
+    """Value of ``$LIB``; Debian's linker has a different one."""
     platform: str = platform.machine()
-    """What ``$PLATFORM`` stands for."""
+    """Value of ``$PLATFORM``."""
     working_folder: str = ""
-    """Where relative and empty entries of a search path lead; not known before the program runs."""
+    """Base of relative and empty search path entries; unknown before the program runs."""
 
 
 @lru_cache
 def this_system() -> System:
-    """This machine's linker: what it says of itself (glibc 2.33 and newer), else what is usual; and its cache.
+    """This machine's linker: its diagnostics (glibc 2.33 and newer), else usual values; and its cache.
 
-    LD_LIBRARY_PATH is not taken from this process.
+    This process's LD_LIBRARY_PATH is ignored.
     """
     machine = platform.machine()
     told = _diagnostics(f"/{'lib64' if machine == 'x86_64' else 'lib'}/{_LINKERS.get(machine, '?')}")
@@ -131,7 +131,7 @@ def _diagnostics(linker: str) -> dict[str, str]:
 
 
 def _cache(machine: str, levels: Sequence[str]) -> dict[str, str]:
-    """ld.so.cache as ``ldconfig -p`` lists it; of a library in several versions, the one for this processor."""
+    """ld.so.cache as listed by ``ldconfig -p``; for several versions of a library, the one for this processor."""
     program = next((p for p in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if Path(p).exists()), "ldconfig")
     try:
         listed = subprocess.run([program, "-p"], capture_output=True, text=True, check=False).stdout
@@ -153,15 +153,14 @@ def _cache(machine: str, levels: Sequence[str]) -> dict[str, str]:
 
 
 def closure(start: Object, system: System, files: Files, *, host: Sequence[Loaded] = ()) -> Closure:
-    """Follow NEEDED from an object as the dynamic linker does.
+    """Follow NEEDED from an object like the dynamic linker. An unreadable dependency counts as missing.
 
     Args:
         start: a program, or a library that ``host`` loads with dlopen.
         system: the machine's cache and folders.
-        files: where objects are found.
-        host: what the process has loaded already, its program first, which calls dlopen.
-            What else it has opened since (``loaded``) satisfies names, but is in no scope but its own.
-            An unreadable dependency counts as missing, as for the linker.
+        files: the objects.
+        host: the objects loaded so far, beginning with the program, which calls dlopen.
+            Objects opened since then (``loaded``) satisfy names, but are only in their own scope.
     """
     found = Closure()
     first = Loaded(start.path, start, "start", None)
@@ -172,7 +171,7 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
         by_name |= {name: item for name in item.names if name not in by_name}
         by_file.setdefault(item.object.file, item)
         if item.how not in ("start", "path"):
-            by_name.setdefault(posixpath.basename(item.path), item)  # NEEDED said this name
+            by_name.setdefault(posixpath.basename(item.path), item)  # the name in NEEDED
     found.loaded.append(first)
     queue = deque([first])
     listed = {first, *(item for item in host if item.how != "loaded")}
@@ -197,14 +196,14 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
 
 
 def _interpreter(program: Loaded, files: Files) -> list[Loaded]:
-    """The linker itself, which is in the process before anything else."""
+    """The linker itself, which is always loaded first."""
     path = program.object.elf.interpreter
     linker = files.find(path) if path else None
     return [Loaded(path, linker, "start", program)] if path and linker else []
 
 
 def search_folders(needer: Loaded, program: Loaded, system: System) -> list[tuple[How, str]]:
-    """The folders in which the names that ``needer`` needs are looked for, in order, before the machine's own."""
+    """The folders searched for the dependencies of ``needer``, in order, before the machine's own."""
     places: list[tuple[How, str]] = []
     if needer.object.elf.runpath is None:
         owners = _chain(needer)
@@ -242,7 +241,7 @@ def _find(name: str, needer: Loaded, program: Loaded, system: System, files: Fil
 
 
 def _paths(name: str, folders: Sequence[tuple[How, str]], system: System, files: Files) -> Iterator[tuple[How, str]]:
-    """Where a name is looked for, in order (elf/dl-load.c, open_path)."""
+    """The paths tried for a name, in order (elf/dl-load.c, open_path)."""
     for how, folder in folders:
         for subfolder in system.subfolders:
             if files.is_folder(f"{folder}/{subfolder}"):
@@ -260,9 +259,9 @@ def _chain(item: Loaded) -> list[Loaded]:
 
 
 def expanded(search: str | None, path: str, system: System) -> list[str]:
-    """The folders of an RPATH or RUNPATH, for an object that was found under ``path``.
+    """The folders of an RPATH or RUNPATH, for an object found under ``path``.
 
-    Empty entries stand for the working folder, relative ones are below it: where it is not known they lead nowhere.
+    Empty entries mean the working folder, relative ones are below it; if it is unknown, they are ignored.
     """
     if not search:
         return []
@@ -284,7 +283,7 @@ def _expand(text: str, path: str, system: System) -> str:
 
 
 def _open(path: str, needer: Loaded, how: How, files: Files) -> Loaded | None:
-    """The object at ``path``, unless it is of another machine: those are passed over."""
+    """The object at ``path``, unless it is for another machine: those are skipped."""
     found = files.find(path)
     if found is None or found.elf.machine != needer.object.elf.machine:
         return None

@@ -1,7 +1,7 @@
-"""The NEEDED names that are not found, and why not.
+"""The NEEDED names that are not found, with the reason.
 
-A library is judged where it is really used: in the closures of programs, of Python modules, and of what nothing else
-brings in. That it could not be opened alone does not matter while nobody opens it alone.
+A library is checked where it is used: in the closures of programs, Python modules, and objects that nothing else loads.
+It does not matter if it could not be opened alone, as long as nobody does.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from tt_conda.audit.lookup import Lookup
 from tt_conda.audit.objects import Object
 
 Reason = Literal["nowhere", "elsewhere", "loaded first", "runpath", "file name"]
-"""``elsewhere``: a program needs it, and before a program starts nothing can have been loaded first."""
+"""``elsewhere``: a program needs it, so nothing can have loaded it first."""
 
 
 @dataclass(eq=False)
 class Lost:
-    """A name that an object needs and does not find."""
+    """A needed name that is not found."""
 
     name: str
     needer: Object
     reason: Reason
     provider: Object | None = None
-    """The object that has the name, in another folder or under another file name."""
+    """The object with that name, in another folder or under another file name."""
     via: Object | None = None
-    """What has the RUNPATH that would find it."""
+    """The object whose RUNPATH would find it."""
     roots: list[Object] = field(default_factory=list)
-    """What cannot be loaded."""
+    """The objects that cannot be loaded."""
 
     @property
     def search_path(self) -> str:
-        """The entry of a search path of the needer that would find it; empty where nothing has it."""
+        """The search path entry of the consumer that would find it; empty without a provider."""
         if self.provider is None:
             return ""
         folder, here = posixpath.dirname(self.provider.path), posixpath.dirname(self.needer.path)

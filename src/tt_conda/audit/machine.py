@@ -1,4 +1,4 @@
-"""What may come from the machine: its C library, and what the manylinux policies let a wheel take from it."""
+"""Libraries that may come from the machine: the C library, and those allowed by the manylinux policies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NUMBERS = re.compile(r"^(?P<family>[A-Z]+)_(?P<version>\d+(?:\.\d+)*)$")
 
 @dataclass(frozen=True)
 class Policies:
-    """The manylinux policies: allowed sonames, and the newest versions by the glibc that a policy is named after."""
+    """The manylinux policies: allowed sonames, and the newest versions by the policy's glibc."""
 
     sonames: frozenset[str]
     versions: tuple[tuple[Version, dict[str, Version]], ...]
 
     def newest(self, glibc: Version) -> dict[str, Version]:
-        """Family (``GLIBCXX``) → the newest version that may be needed where only this glibc is promised."""
+        """Family (``GLIBCXX``) → the newest version allowed for this glibc."""
         found: dict[str, Version] = {}
         for policy, newest in self.versions:
             if policy <= glibc or not found:
@@ -33,7 +33,7 @@ class Policies:
 
 @lru_cache
 def policies() -> Policies:
-    """Read the table that ships with tt-conda."""
+    """Read the table shipped with tt-conda."""
     table = tomllib.loads((Path(__file__).parent / "manylinux.toml").read_text())
     versions = {
         numbers(glibc): {family: numbers(version) for family, version in newest.items()}
@@ -54,6 +54,6 @@ def numbers(version: str) -> Version:
 
 @lru_cache(maxsize=4096)
 def parse_version(name: str) -> tuple[str, Version] | None:
-    """``GLIBCXX_3.4.29`` → ``("GLIBCXX", (3, 4, 29))``; None for what has no number (``GLIBC_PRIVATE``)."""
+    """``GLIBCXX_3.4.29`` → ``("GLIBCXX", (3, 4, 29))``; None without a number (``GLIBC_PRIVATE``)."""
     match = _NUMBERS.match(name)
     return (match["family"], numbers(match["version"])) if match else None

@@ -1,4 +1,4 @@
-"""Which shared objects a process maps, from where, and how often each library is among them (proc(5), maps)."""
+"""The shared objects that a process maps, with their places and the number of copies (proc(5), maps)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tt_conda.providers import load_providers
 
 _MODULE = re.compile(r"\.(cpython-[^/]*|abi3)\.so$")
 
-# Runs in the audited environment: imports, checks what must hold then, and prints the mapped files last.
+# Runs in the audited environment: imports, evaluates the checks, and prints the mapped files last.
 _PROBE = """
 import importlib, json, os, sys
 request = json.loads(sys.argv[1])
@@ -37,32 +37,32 @@ class MappedObject:
 
     path: Path
     soname: str
-    """Without auditwheel's hash; the file's name where it has none."""
+    """Without auditwheel's hash; the file name if it has none."""
     build_id: str | None
     bytes: int
     package: str | None
-    """The conda package that owns it; None for what is not of the environment."""
+    """The conda package that owns it; None for files outside the environment."""
 
     @property
     def is_module(self) -> bool:
-        """Whether only Python loads it: modules share names (``_C``), libraries must not."""
+        """Whether only Python loads it: modules may share names (``_C``), libraries may not."""
         return bool(_MODULE.search(self.path.name)) or "lib-dynload" in self.path.parts
 
 
 def probe_command(python: Path, imports: Sequence[str], checks: Sequence[str] = ()) -> list[str]:
-    """Return the command that imports modules and prints, as its last line, the files that are then mapped.
+    """Return a command that imports modules and prints, as its last line, the files mapped afterwards.
 
     Args:
         python: the interpreter.
         imports: names of modules, imported in this order.
-        checks: Python expressions over the imported packages and ``sys`` that must be true after the imports.
+        checks: Python expressions over the imported packages and ``sys`` that must be true after importing.
     """
     request = {"imports": list(imports), "checks": list(checks)}
     return [str(python), "-I", "-c", _PROBE, json.dumps(request)]
 
 
 def parse_probe(output: str) -> list[Path]:
-    """Return the files that :func:`probe_command` printed.
+    """Return the files printed by :func:`probe_command`.
 
     Raises:
         TtCondaError: the output is not the probe's.
@@ -71,12 +71,12 @@ def parse_probe(output: str) -> list[Path]:
         return [Path(name) for name in json.loads(output.rstrip().splitlines()[-1])]
     except (IndexError, ValueError) as error:
         raise TtCondaError(
-            f"importing said nothing of what is mapped: {output[-500:]!r}", "Import it by hand."
+            f"the import did not report the mapped files: {output[-500:]!r}", "Import it by hand."
         ) from error
 
 
 def owners(prefix: Path) -> dict[Path, str]:
-    """Return real path → package of every file that conda put into ``prefix``."""
+    """Return real path → package for every file installed by conda into ``prefix``."""
     found: dict[Path, str] = {}
     for record in sorted((prefix / "conda-meta").glob("*.json")):
         data = json.loads(record.read_text())
@@ -86,7 +86,7 @@ def owners(prefix: Path) -> dict[Path, str]:
 
 
 def mapped_objects(files: Iterable[Path], prefix: Path) -> list[MappedObject]:
-    """Read the shared objects among mapped files and find the packages they are from."""
+    """Read the shared objects among mapped files and find their packages."""
     prefix = prefix.resolve()
     owner = owners(prefix)
     found = []
@@ -102,9 +102,9 @@ def mapped_objects(files: Iterable[Path], prefix: Path) -> list[MappedObject]:
 
 
 def problems(objects: Sequence[MappedObject], prefix: Path) -> list[str]:
-    """Say which libraries are mapped more than once, and which come from outside the environment.
+    """Report libraries mapped more than once, and those from outside the environment.
 
-    The C library is the machine's; everything else must be the environment's own.
+    Only the C library may be the machine's.
     """
     prefix = prefix.resolve()
     system = load_providers().system
@@ -118,13 +118,13 @@ def problems(objects: Sequence[MappedObject], prefix: Path) -> list[str]:
         if prefix not in mapped.path.parents and mapped.soname not in system:
             said.append(f"{mapped.soname} comes from outside the environment: {mapped.path}")
     for build_id, copies in builds.items():
-        if len({o.soname for o in copies}) > 1:  # under one name it is said above
+        if len({o.soname for o in copies}) > 1:  # the same name is reported above
             said.append(f"build {build_id} is mapped {len(copies)} times: {', '.join(str(o.path) for o in copies)}")
     return said
 
 
 def by_library(objects: Sequence[MappedObject]) -> dict[str, list[MappedObject]]:
-    """Group objects that are the same library, by soname; a Python module stands alone."""
+    """Group objects of the same library by soname; each Python module is a group of its own."""
     groups: dict[str, list[MappedObject]] = defaultdict(list)
     for mapped in objects:
         groups[str(mapped.path) if mapped.is_module else mapped.soname].append(mapped)

@@ -1,9 +1,9 @@
-"""Which symbols of an object nothing in its closure provides, and which versions, by the dynamic linker's rules.
+"""Find symbols and versions of an object without a provider in its closure, by the dynamic linker's rules.
 
-The rules are glibc's: elf/dl-version.c (match_symbol: every version that an object needs of a library must be defined
-there, before any symbol is looked up) and elf/dl-lookup.c (do_lookup_x, check_match: a symbol is taken from the first
-object in scope that has it in the wanted version). The scope of an object that dlopen brings in is what the program
-started with, then the closure of what was opened. Whether there is *some* provider does not depend on the order.
+The rules are glibc's. elf/dl-version.c (match_symbol): every version that an object needs from a library must be
+defined there, before any symbol is looked up. elf/dl-lookup.c (do_lookup_x, check_match): a symbol is taken from the
+first object in scope that has it in the required version. The scope of an object loaded by dlopen is the program's
+initial scope, then the closure of the opened object. Whether there is *some* provider does not depend on the order.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from tt_conda.audit.objects import Object
 
 @dataclass(frozen=True)
 class MissingVersion:
-    """A version that an object needs, and that its library does not define."""
+    """A version that an object needs but its library does not define."""
 
     version: str
     library: str
-    """As the version table says it."""
+    """As named in the version table."""
     needer: Loaded
     provider: Loaded | None
-    """None: nothing in the process has the library's name. The linker ends the process at that (an assertion)."""
+    """None if nothing in the process has the library's name; the linker then aborts (an assertion)."""
 
 
 def missing_versions(closure: Closure) -> list[MissingVersion]:
-    """The versions that keep a closure from loading, in the order of loading.
+    """The versions that keep a closure from loading, in load order.
 
-    Weakly needed ones are none, nor are those of libraries without any versions, nor of libraries that are missing.
+    Excluded are weakly needed versions, and those of missing libraries and of libraries without versions.
     """
     absent = {name for name, _ in closure.missing}
     found = []
@@ -52,7 +52,7 @@ def missing_versions(closure: Closure) -> list[MissingVersion]:
 
 @dataclass(frozen=True)
 class _Wants:
-    """What an object must get: names that are wanted in any version, and ``name@version``."""
+    """Symbols required by an object: names needed in any version, and ``name@version``."""
 
     plain: frozenset[str]
     versioned: frozenset[str]
@@ -60,17 +60,18 @@ class _Wants:
 
 @dataclass(frozen=True)
 class _Gives:
-    """What an object has for others: names for whoever asks for no version, ``name@version``, and names for all."""
+    """Symbols provided by an object: names for requests without a version, ``name@version``, and names for all
+    requests."""
 
     plain: frozenset[str]
     versioned: frozenset[str]
     bare: frozenset[str]
-    """All of an object that knows no versions, else those in its base version: they serve every version."""
+    """All names of an object without versions, else those in its base version: they satisfy every version."""
 
 
 @dataclass
 class Resolver:
-    """Looks symbols up in closures of one scene, and remembers what once sufficed."""
+    """Looks up symbols in the closures of one scene, and caches successful lookups."""
 
     host: Sequence[Loaded]
     """What a process has loaded before it opens anything."""
@@ -85,10 +86,10 @@ class Resolver:
         return frozenset(item.object for item in self.host)
 
     def unresolved(self, closure: Closure) -> dict[Object, frozenset[str]]:
-        """The strong undefined symbols that have no provider, by the object that wants them.
+        """The strong undefined symbols without a provider, by consumer.
 
-        What Python provides counts as provided where the scene has no Python; so does everything where the symbol
-        table of a provider cannot be read.
+        Python's own symbols count as provided if the scene has no Python. If a provider's symbol table cannot be read,
+        all symbols count as provided.
         """
         program = closure.loaded[0].object.is_program
         host = [] if program else self.host
@@ -126,7 +127,7 @@ class Resolver:
         return missing
 
     def wants(self, item: Object) -> _Wants:
-        """What ``item`` cannot do without."""
+        """Symbols required by ``item``."""
         if item not in self._wants:
             symbols = item.elf.symbols
             strong = symbols.undefined - symbols.weak
@@ -136,7 +137,7 @@ class Resolver:
         return self._wants[item]
 
     def gives(self, item: Object) -> _Gives:
-        """What ``item`` has for others."""
+        """Symbols provided by ``item``."""
         if item not in self._gives:
             symbols = item.elf.symbols
             defined, given = symbols.defined, symbols.given_versions

@@ -1,4 +1,4 @@
-"""Runtimes of which a process must have only one: a data table, ``runtimes.toml``."""
+"""Runtimes that must be unique in a process: a data table, ``runtimes.toml``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Kind:
     exports: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
     group: str = ""
-    """Implementations that notice each other."""
+    """Implementations that detect each other."""
     abort: str = ""
-    """With what they then end the process."""
+    """Their message when they abort the process."""
 
 
 @lru_cache
 def _families() -> dict[str, tuple[str, list[Kind]]]:
-    """Name of the family → what two in one process do, and its implementations."""
+    """Family → the effect of two in one process, and its implementations."""
     data = tomllib.loads(Path(__file__).with_name("runtimes.toml").read_text("utf-8"))
     return {
         each["name"]: (each["clash"], [_kind(each["name"], row) for row in each["kind"]]) for each in data["family"]
@@ -44,12 +44,12 @@ def _kind(family: str, row: dict[str, Any]) -> Kind:
 
 
 def clashes() -> dict[str, str]:
-    """Family → what two of its runtimes in one process do."""
+    """Family → the effect of two of its runtimes in one process."""
     return {name: clash for name, (clash, _) in _families().items()}
 
 
 def runtime_of(item: Object) -> Kind | None:
-    """Which runtime an object is or holds: by its soname, else by what it exports."""
+    """The runtime that an object is or contains: by its soname, else by its exports."""
     if item.is_program:
         return None
     kinds = [kind for _, found in _families().values() for kind in found]

@@ -18,15 +18,15 @@ from tt_conda.audit.machine import glibc_sonames, policies
 from tt_conda.audit.objects import Object
 
 ROOT = "/prefix"
-"""Where targets that are not installed would be: the folder that stands for the environment."""
+"""The folder that represents the environment of targets that are not installed."""
 
 SYSTEM = "the system"
-"""The owner of what lies outside of every target."""
+"""The owner of objects outside all targets."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that should be a shared object, or an archive, and cannot be read."""
+    """A shared object or archive that cannot be read."""
 
     owner: str
     member: str
@@ -35,60 +35,60 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The oldest system that an owner promises to work on, and where it says so."""
+    """The oldest system that an owner declares to support, with the source of the declaration."""
 
     owner: str
     glibc: tuple[int, ...]
     said_by: str
     manylinux: bool = False
-    """Whether it is a manylinux policy, which allows more of the machine's libraries than the C library."""
+    """Whether it is a manylinux policy, which allows other libraries of the machine besides the C library."""
 
 
 @dataclass(eq=False)
 class Scene:
-    """All targets together, as one environment or one process has them."""
+    """All targets together, as in one environment or one process."""
 
     kind: Literal["installed", "files", "process"] = "files"
-    """``installed``: a prefix, with everything that belongs to it; ``files``: archives and folders, which may lack
-    what another package brings; ``process``: what a process has mapped."""
+    """``installed``: a complete prefix; ``files``: archives and folders, which may lack libraries of other packages;
+    ``process``: the mapped files of a process."""
     targets: list[str] = field(default_factory=list)
     objects: dict[str, Object] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    """Symbolic links of what is not on disk: path → what the link says."""
+    """Symbolic links of targets not on disk: path → link text."""
     folders: list[str] = field(default_factory=list)
-    """Tops of the targets; what is below one of them is inside."""
+    """Roots of the targets; paths below them are inside."""
     unreadable: list[Unreadable] = field(default_factory=list)
     replaced: list[tuple[Object, Object]] = field(default_factory=list)
-    """(what was at a path, what another owner put there)."""
+    """(object at a path, object that another owner installed there)."""
     baselines: list[Baseline] = field(default_factory=list)
     program: str | None = None
-    """The Python program that loads modules, where one is there."""
+    """The Python program that loads modules, if present."""
     once: bool = False
-    """Judge as if each library were there once: the first target's copy serves whoever needs it under any name."""
+    """Ignore duplicates: the first target's copy of a library serves all its consumers, under any name."""
     system: System = field(default_factory=this_system)
     others: list[Scene] = field(default_factory=list)
-    """Further environments of the same targets: a channel's packages do not all fit into one."""
+    """Additional environments of the same targets, as a channel's packages do not all fit into one."""
     unread: list[str] = field(default_factory=list)
-    """Targets of which nothing could be read."""
+    """Entirely unreadable targets."""
     packages: dict[Path, object] = field(default_factory=dict)
-    """What was unpacked of each archive, for :mod:`tt_conda.audit.targets` alone."""
+    """The unpacked members of each archive; private to :mod:`tt_conda.audit.targets`."""
     _temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def unpacked(self) -> Path:
-        """A folder for unpacked packages, which :meth:`close` deletes."""
+        """A folder for unpacked packages, deleted by :meth:`close`."""
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="tt-conda-audit-")
         return Path(self._temporary.name)
 
     def beside(self) -> Scene:
-        """A new scene for another environment of the same targets; it shares what is unpacked."""
+        """A new scene for another environment of the same targets; it shares the unpacked files."""
         self.unpacked()
         other = Scene(self.kind, once=self.once, system=self.system, packages=self.packages, _temporary=self._temporary)
         self.others.append(other)
         return other
 
     def close(self) -> None:
-        """Delete what was unpacked; contents cannot be read any more."""
+        """Delete the unpacked files; contents can no longer be read."""
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -99,7 +99,7 @@ class Scene:
         self.close()
 
     def add(self, found: Object) -> None:
-        """Put an object in its place; a second owner's replaces the first one's, as installing does."""
+        """Add an object at its path; a second owner's replaces the first one's, as in an installation."""
         before = self.objects.get(found.path)
         if before is not None and before.owner != found.owner:
             self.replaced.append((before, found))
@@ -114,17 +114,17 @@ class Scene:
 
     @cached_property
     def is_conda(self) -> bool:
-        """Whether it is a conda environment, or packages of one: all but the C library comes from packages."""
+        """Whether it is a conda environment, or packages for one: everything but the C library comes from packages."""
         return any(target.endswith((".conda", ".tar.bz2")) for target in self.targets) or any(
             Path(folder, "conda-meta").is_dir() for folder in self.folders
         )
 
     @property
     def is_for_any_machine(self) -> bool:
-        """Whether nothing is installed: what this machine happens to have then does not count."""
+        """Whether nothing is installed, so that this machine's libraries do not count."""
         return self.kind == "files" and ROOT in self.folders
 
     @cached_property
     def from_machine(self) -> frozenset[str]:
-        """The sonames that may come from outside of the targets."""
+        """The sonames that may come from outside the targets."""
         return glibc_sonames() if self.is_conda else glibc_sonames() | policies().sonames

@@ -1,4 +1,4 @@
-"""The symbols that objects lack where they are really used, and whose they would be."""
+"""Missing symbols of objects in actual use, with their likely libraries."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tt_conda.elf.demangle import namespace_of
 
 _QUALIFIERS = ("", "K", "V", "VK", "R", "O", "KR", "KO", "r", "rK")
 _SHARED = frozenset({"", "std", "__gnu_cxx", "__cxxabiv1", "__cxxabiv", "pybind11"})
-"""Namespaces that everybody's templates export into: they do not tell whose a symbol is."""
+"""Namespaces that any library's templates export into, so they do not identify a library."""
 
 
 @dataclass(eq=False)
 class Undefined:
-    """What an object lacks."""
+    """The missing symbols of an object."""
 
     item: Object
     names: set[str] = field(default_factory=set)
     roots: list[Object] = field(default_factory=list)
-    """What cannot be loaded because of it."""
+    """The objects that cannot be loaded because of it."""
     around: set[Object] = field(default_factory=set)
-    """The objects of the closures in which it was looked for."""
+    """The objects of the searched closures."""
 
 
 Unresolved = Sequence[tuple[Object, Mapping[Object, frozenset[str]]]]
@@ -46,7 +46,7 @@ def undefined_symbols(
         closure = closure_of(root)
         absent = bool(closure.missing)
         if absent and not (root.is_program or root.is_python_module):
-            continue  # a plugin that is known not to load, and that its opener does without
+            continue  # a plugin known not to load, without which its host copes
         for item, names in lacking.items():
             mine = _of_present(item, names, closure, scene, exports) if absent else set(names)
             if scene.kind == "process" and mine:
@@ -87,7 +87,7 @@ def _of_machine(item: Object, closure: Closure, scene: Scene) -> set[str]:
 def exports_in(item: Object, namespace: str) -> bool:
     """Whether an object exports a name in an outermost C++ namespace (Itanium C++ ABI, 5.1.2)."""
     part = f"{len(namespace)}{namespace}"
-    if part not in "\n".join(item.elf.symbols.defined):  # quick: most objects have nothing of it
+    if part not in "\n".join(item.elf.symbols.defined):  # quick: most objects have none
         return False
     begins = tuple(f"_ZN{qualifiers}{part}" for qualifiers in _QUALIFIERS)
     return any(name.startswith(begins) for name in item.elf.symbols.defined)

@@ -1,4 +1,4 @@
-"""What remains of a report after what the project has decided: ignored, accepted, and to be dealt with."""
+"""Apply a project's decisions to a report: ignored, accepted and open findings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BADNESS = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 
 @dataclass
 class Verdict:
-    """A report, sorted into what matters now and what does not."""
+    """A report's findings, sorted by decision."""
 
     report: Report
     findings: list[Finding] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Verdict:
     accepted: list[Finding] = field(default_factory=list)
     """Listed in the baseline file."""
     gone: list[Accepted] = field(default_factory=list)
-    """Listed in the baseline file, and not found any more."""
+    """Listed in the baseline file, but no longer found."""
     unused: list[Ignore] = field(default_factory=list)
     """Ignores of the configuration file that matched nothing."""
     fail_on: Severity = Severity.WARNING
@@ -40,7 +40,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is left that is as bad as :attr:`fail_on`."""
+        """Whether no open finding has severity :attr:`fail_on` or higher."""
         return all(BADNESS[finding.severity] < BADNESS[self.fail_on] for finding in self.findings)
 
 
@@ -48,15 +48,15 @@ def judge(
     report: Report, config: Config | None = None, *, select: Iterable[str] = (), ignore: Iterable[str] = (),
     accepted: Sequence[Accepted] = (), severity: Severity = Severity.NOTE,
 ) -> Verdict:  # fmt: skip
-    """Sort a report's findings by what has been decided about them.
+    """Sort a report's findings by the decisions about them.
 
     Args:
-        report: what was found.
+        report: the findings.
         config: the project's decisions.
-        select: the codes, or beginnings of codes, that the audit looked for; none means all.
-        ignore: codes, or beginnings of codes, whose findings do not count this time.
+        select: the codes, or prefixes of codes, that were checked; empty means all.
+        ignore: codes, or prefixes of codes, to ignore in this run.
         accepted: the findings of a baseline file.
-        severity: leave out what is less bad.
+        severity: hide findings of lower severity.
     """
     config = config or Config()
     looked_for, dropped = tuple(select) or ("TC",), tuple(ignore)
@@ -83,10 +83,10 @@ def judge(
 
 
 def check_codes(codes: Iterable[str], option: str) -> list[str]:
-    """Codes or beginnings of codes in capitals, from what ``--select`` takes: also names, and several with commas.
+    """Codes or prefixes of codes in capitals, from values of ``--select``: also names, and lists with commas.
 
     Raises:
-        TtCondaError: no rule's code begins so.
+        TtCondaError: no rule matches.
     """
     names = {item.rule.name: code for code, item in all_rules().items()}
     words = [word.strip() for text in codes for word in text.split(",") if word.strip()]
@@ -94,7 +94,7 @@ def check_codes(codes: Iterable[str], option: str) -> list[str]:
     for code, word in zip(found, words, strict=True):
         if not any(known.startswith(code) for known in all_rules()):
             raise TtCondaError(
-                f"{option} {word}: no rule is called so, nor does a code begin so",
+                f"{option} {word}: no rule has this name or code",
                 f"Perhaps {' or '.join(nearest(code))}; `tt-conda explain --all` lists the rules.",
             )
     return found

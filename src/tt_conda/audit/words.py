@@ -1,4 +1,4 @@
-"""How findings put lists into sentences."""
+"""Lists and verbs in the sentences of findings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sized
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:
-    """``a, b and c``; of more than ``limit``, the first ones and how many are left."""
+    """``a, b and c``; with more than ``limit``, the first ones and the number of the rest."""
     texts = [str(name) for name in names]
     if len(texts) > limit:
         return f"{', '.join(texts[:limit])} and {len(texts) - limit} more"
@@ -14,10 +14,10 @@ def listed(names: Iterable[object], limit: int = 5) -> str:
 
 
 def plain_owner(owner: str) -> str:
-    """An owner without its version: the same tomorrow. A folder is called nothing."""
+    """An owner without its version, so that it is stable; empty for a folder."""
     return "" if owner.endswith("/") else owner.partition(" ")[0]
 
 
 def verb(subjects: Sized, one: str, many: str) -> str:
-    """The verb's form for that many subjects."""
+    """The verb's form for the number of subjects."""
     return one if len(subjects) == 1 else many

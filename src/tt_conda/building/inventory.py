@@ -1,6 +1,6 @@
-"""What is in conda packages, read without installing them, and what a set of packages holds more than once.
+"""Contents of conda packages, read without installing them, and duplicates in a set of packages.
 
-Unpacking costs seconds and a package never changes under its sha256, so the facts are kept in the cache folder.
+Unpacking takes seconds and a package never changes under its sha256, so the facts are cached.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tt_conda.channel.index import known_sha256, records
 from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
 
 _FORMAT = 1
-"""Raise it when the facts below change: what was kept is read again."""
+"""Increment it when the facts below change, to invalidate the cache."""
 
 
 class ObjectFacts(BaseModel):
     """One shared object or program of a package."""
 
     path: str
-    """In the prefix."""
+    """Path in the prefix."""
     bytes: int
     sha256: str
     machine: str
@@ -43,11 +43,11 @@ class ObjectFacts(BaseModel):
     rpath: str | None
     runpath: str | None
     is_library: bool
-    """Not a program: nothing names an interpreter for it."""
+    """Not a program: it has no interpreter."""
 
 
 class PackageFacts(BaseModel):
-    """One package: what it says of itself, and its files."""
+    """One package: its metadata and its files."""
 
     name: str
     version: str
@@ -55,14 +55,14 @@ class PackageFacts(BaseModel):
     noarch: str | None
     depends: list[str]
     paths: list[str]
-    """Where its files and links go in the prefix; those of noarch Python packages begin with ``site-packages/``."""
+    """Paths of its files and links in the prefix; those of noarch Python packages begin with ``site-packages/``."""
     licenses: list[str]
     """Files in ``info/licenses``."""
     objects: list[ObjectFacts]
 
     @property
     def stem(self) -> str:
-        """File name without its ending."""
+        """File name without its extension."""
         return f"{self.name}-{self.version}-{self.build}"
 
 
@@ -71,7 +71,7 @@ _KNOWN: FactCache[PackageFacts] = FactCache("facts", PackageFacts)
 
 @dataclass(frozen=True)
 class Duplicate:
-    """One thing that is in several packages, or twice in one."""
+    """Something found in several packages, or twice in one."""
 
     by: str
     """``soname``, ``build-id``, ``content`` or ``path``."""
@@ -84,10 +84,10 @@ class Duplicate:
 
 
 def package_facts(package: Path) -> PackageFacts:
-    """Everything that is known of one package.
+    """The facts of one package.
 
     Raises:
-        TtCondaError: the package cannot be read, or there is no room to unpack it.
+        TtCondaError: the package cannot be read, or there is no space to unpack it.
     """
     try:
         return _facts(package, known_sha256(package))
@@ -104,14 +104,14 @@ def _facts(package: Path, sha256: str) -> PackageFacts:
 
 
 def channel_facts(channel: Path) -> list[PackageFacts]:
-    """The packages that a channel folder names, which is believed about their sha256; a few are read at a time."""
+    """The packages in a channel folder's index, whose sha256 values are trusted; a few are read at a time."""
     packages: dict[Path, str] = {path: record["sha256"] for path, record in sorted(records(channel).items())}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(_facts, packages.keys(), packages.values()))
 
 
 def duplicate_libraries(packages: Iterable[PackageFacts]) -> list[Duplicate]:
-    """Libraries that are there more than once: by soname (auditwheel's hash undone), by build-id, by content.
+    """Libraries with several copies: by soname (without auditwheel's hash), by build-id, by content.
 
     Builds of one package for other Pythons, versions or variants count as one.
     """
@@ -131,7 +131,7 @@ def duplicate_libraries(packages: Iterable[PackageFacts]) -> list[Duplicate]:
 
 
 def duplicate_paths(packages: Iterable[PackageFacts]) -> list[Duplicate]:
-    """Files that more than one package puts at the same place of a prefix, whichever Python it has."""
+    """Files that several packages install at the same path of a prefix, for any Python."""
     site = re.compile(r"^lib/python\d\.\d+/site-packages/")
     return _duplicates(
         packages, lambda package: [(("path", site.sub("site-packages/", path)), package.name) for path in package.paths]
@@ -144,7 +144,7 @@ _Key = tuple[str, str]
 def _duplicates(
     packages: Iterable[PackageFacts], entries: Callable[[PackageFacts], Iterable[tuple[_Key, str]]]
 ) -> list[Duplicate]:
-    """Keys that packages of different names have, or that one package has in several places."""
+    """Keys shared by packages of different names, or found in several places of one package."""
     places: dict[_Key, set[str]] = defaultdict(set)
     names: dict[_Key, set[str]] = defaultdict(set)
     twice: set[_Key] = set()
@@ -161,7 +161,7 @@ def _duplicates(
 
 
 def _library_name(path: str) -> str | None:
-    """What stands for the soname of a library that has none: its file name; modules are found by path, not by name."""
+    """A library's soname, or its file name if it has none; modules are found by path, not by name."""
     folder, _, name = path.rpartition("/")
     return name if folder == "lib" and ".so" in name else None
 

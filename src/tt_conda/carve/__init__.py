@@ -1,4 +1,4 @@
-"""An unpacked wheel → a prefix layout in which every library stands once, under its true soname."""
+"""An unpacked wheel → a prefix layout with one copy of each library, under its true soname."""
 
 from tt_conda.carve.carve import carve
 from tt_conda.carve.report import CarveReport

@@ -1,4 +1,4 @@
-"""Carry out a plan: unpack, rewrite, link, and only then show the result in the prefix."""
+"""Carry out a plan: unpack, rewrite, link, and publish the result to the prefix in one step."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def carve(
 ) -> CarveReport:
     """Carve wheels into a prefix.
 
-    The result is made in a folder beside its place and moved there when it is complete.
+    The result is built in a folder beside the prefix and moved there when complete.
 
     Args:
-        wheels: in the order of preference: of two copies of a library the first wheel's is kept.
+        wheels: in order of preference: of two copies of a library, the first wheel's is kept.
         prefix: a new folder, or an environment; libraries in its ``lib/`` count as provided and stay.
-        rules: what is particular to these wheels.
-        only: patterns of paths in the prefix (fnmatch, ``*`` also matches ``/``); what matches none is left out.
+        rules: the particulars of these wheels.
+        only: patterns of paths in the prefix (fnmatch, ``*`` also matches ``/``); other files are omitted.
         python: version ``X.Y``, for wheels that fit any Python.
         licenses: folder that gets a copy of the wheels' licence files.
-        sbom: name of what is carved: a bill of materials is written to ``share/sbom/NAME.cdx.json`` in the prefix.
+        sbom: name for the bill of materials, which is written to ``share/sbom/NAME.cdx.json`` in the prefix.
 
     Raises:
-        TtCondaError: an unreadable wheel, a library that nobody provides, a full disk.
+        TtCondaError: an unreadable wheel, a library without a provider, a full disk.
     """
     existed = prefix.is_dir()
     with ExitStack() as archives, _disk_errors(prefix), _staging(prefix) as stage:
@@ -79,8 +79,8 @@ def carve(
         report.files = sum(not Path(base, name).is_symlink() for base, _, names in os.walk(root) for name in names)
         if not report.files:
             raise TtCondaError(
-                f"nothing in {', '.join(report.wheels)} goes to a path like {' or '.join(only)}",
-                "`tt-conda carve` without --only shows what there is.",
+                f"no file of {', '.join(report.wheels)} matches --only {' or '.join(only)}",
+                "Run `tt-conda carve` without --only to see all files.",
             )
         if sbom:
             write_sbom(sbom, root, opened, placed, edited, (str(path.relative_to(root)) for path in made), report)
@@ -90,7 +90,7 @@ def carve(
 
 @contextmanager
 def _disk_errors(prefix: Path) -> Iterator[None]:
-    """Explain what the prefix's disk or folders refuse."""
+    """Turn write errors in the prefix into messages with a way out."""
     try:
         yield
     except OSError as error:
@@ -111,9 +111,9 @@ _STAGE = ".tt-conda-carve-"
 
 @contextmanager
 def _staging(prefix: Path) -> Iterator[Path]:
-    """A folder on the prefix's file system that is gone afterwards, whatever happened.
+    """A temporary folder on the prefix's file system.
 
-    Only SIGKILL leaves it behind. It is locked while it is in use, so the next carving can tell and takes it away.
+    Only SIGKILL leaves it behind. It is locked while in use, so the next carving recognises a leftover and deletes it.
     """
     home = prefix if prefix.is_dir() else prefix.parent
     home.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def _staging(prefix: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
             os.close(handle)
     handle = None
-    while handle is None:  # another carving may take it for a leftover before it is locked
+    while handle is None:  # another carving may delete it as a leftover before it is locked
         stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=home))
         handle = _claim(stage, fcntl.LOCK_EX)
     try:
@@ -133,12 +133,12 @@ def _staging(prefix: Path) -> Iterator[Path]:
 
 
 def _claim(folder: Path, how: int) -> int | None:
-    """A handle that holds the lock of a staging folder; None where another carving holds it or took it away."""
+    """A handle with the lock of a staging folder; None if another carving holds or has deleted it."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
-    with suppress(OSError):  # held; or a file system without locks, where leftovers stay and new folders are used
+    with suppress(OSError):  # held, or a file system without locks, where leftovers stay and new folders are used
         fcntl.flock(handle, how)
         how = 0
     if folder.is_dir() and not how & fcntl.LOCK_NB:
@@ -185,8 +185,8 @@ def _may_be_object(name: str) -> bool:
 def _copy_files(
     wheel: OpenWheel, objects: set[str], root: Path, rules: Rules, chosen: Callable[[str], bool], prefix: Path
 ) -> list[Path]:
-    """Unpack everything that is no shared object; returns the files."""
-    # RECORD is written anew; auditwheel's list of what it vendored no longer holds
+    """Unpack all files except shared objects; returns their paths."""
+    # RECORD is rewritten; auditwheel's list of vendored libraries no longer applies
     untrue = {f"{wheel.dist_info}/RECORD", f"{wheel.dist_info}/sboms/auditwheel.cdx.json"}
 
     def place(name: str) -> str | None:
@@ -285,10 +285,10 @@ def _license_names(wheel: OpenWheel) -> Callable[[str], str | None]:
 
 
 def _reveal(root: Path, prefix: Path, existed: bool) -> None:
-    """Move what is complete to its place: in one step where the prefix is new, else file by file.
+    """Move the finished files into place: in one step for a new prefix, else file by file.
 
-    Links go first: a link whose library is still missing does not count as provided, so that a carving that was
-    stopped here can be repeated.
+    Links go first: a link whose library is still missing does not count as provided, so an interrupted carving can be
+    repeated.
     """
     if not existed:
         root.replace(prefix)

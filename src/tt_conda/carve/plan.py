@@ -1,4 +1,4 @@
-"""Decide, before anything is written, what of the wheels goes where."""
+"""Decide the destination of each file of the wheels before anything is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Member:
     elf: Elf
     bytes: int
     destination: str
-    """Path in the prefix, were it an ordinary file."""
+    """Path in the prefix if it were an ordinary file."""
 
     @property
     def plain_name(self) -> str:
@@ -62,7 +62,7 @@ class PlacedObject:
 
 @dataclass
 class Edited:
-    """A file of a wheel that stands in the prefix edited by the rules (:class:`~tt_conda.carve.rules.Edit`)."""
+    """A file of a wheel, edited by the rules (:class:`~tt_conda.carve.rules.Edit`) on its way to the prefix."""
 
     wheel: OpenWheel
     name: str
@@ -80,7 +80,7 @@ class Plan:
     dropped: list[DroppedLibrary] = field(default_factory=list)
     depends: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     unprovided: dict[str, str] = field(default_factory=dict)
-    """Soname that nobody provides → who needs it."""
+    """Soname without a provider → its consumers."""
 
 
 def make_plan(
@@ -91,17 +91,17 @@ def make_plan(
 ) -> Plan:
     """Sort the shared objects of the wheels into libraries, modules and copies to drop.
 
-    A library whose soname the environment has already, or a package of the table provides, is dropped; one of the
-    wheel's own goes to ``lib/`` once; what is no library (a Python module, a plugin) stays where it is.
+    A library is dropped if the environment has its soname or a package of the table provides it. The wheel's own
+    libraries go to ``lib/`` once. Python modules and plugins stay in place.
 
     Args:
-        members: shared objects of all wheels, in the order of preference.
-        rules: which libraries are the wheels' own.
-        providers: which package provides a soname.
+        members: shared objects of all wheels, in order of preference.
+        rules: name the wheels' own libraries.
+        providers: the package that provides each soname.
         environment: names of libraries in the prefix's ``lib/``, with their sonames.
 
     Raises:
-        TtCondaError: a soname is needed that nobody provides.
+        TtCondaError: a needed soname has no provider.
     """
     plan = Plan()
     present = environment
@@ -162,9 +162,9 @@ def make_plan(
     if plan.unprovided:
         lines = "\n".join(f"  {name}: {why}" for name, why in sorted(plan.unprovided.items()))
         raise TtCondaError(
-            f"nobody provides these libraries:\n{lines}",
-            "Is it one of the stack's own? Name it under `own` in the rules (--rules). Does a conda package provide "
-            "it? Add `soname = package` to providers.toml. Is it in another wheel? Carve both together.",
+            f"these libraries have no provider:\n{lines}",
+            "If it is one of the wheel's own, list it under `own` in the rules (--rules). If a conda package provides "
+            "it, add `soname = package` to providers.toml. If it is in another wheel, carve both together.",
         )
     return plan
 
@@ -174,7 +174,7 @@ def _plain(member: Member) -> str:
 
 
 def _preference(member: Member) -> tuple[bool, int]:
-    """A copy under its own name before a hash-suffixed one; the deepest version name, which is the real file."""
+    """Prefer a copy under its own name to a hash-suffixed one, and the longest version name: that is the real file."""
     return member.vendored, -len(version_of(member.plain_name))
 
 
@@ -183,7 +183,7 @@ def _names(soname: str, copies: Sequence[Member]) -> set[str]:
 
 
 def _merge_names(copies: dict[str, list[Member]]) -> dict[str, list[Member]]:
-    """Join copies that a pattern of the rules kept apart: a hashed file's name may be longer than the soname."""
+    """Merge copies that a pattern in the rules kept separate: a hashed file name may be longer than the soname."""
     merged: dict[str, list[Member]] = {}
     by_build: dict[str, str] = {}
     for soname, members in sorted(copies.items(), key=lambda item: len(item[0])):
@@ -198,9 +198,9 @@ def _drop(plan: Plan, member: Member, soname: str, why: str) -> None:
 
 
 def environment_sonames(prefix: Path) -> dict[str, str]:
-    """Names of the libraries in the prefix's ``lib/``, each with the soname that the loader knows it by.
+    """Names of the libraries in the prefix's ``lib/``, each with its soname.
 
-    A hash-suffixed NEEDED is named after a file (``libnuma.so.1.0.0``), which another build may call otherwise.
+    A hash-suffixed NEEDED is derived from a file name (``libnuma.so.1.0.0``), which may differ in another build.
     """
     lib, found = prefix / "lib", dict[str, str]()
     for path in lib.iterdir() if lib.is_dir() else ():

@@ -1,4 +1,4 @@
-"""What carving did: for people as a table, for machines as JSON."""
+"""The result of carving, for the table and the JSON output."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel
 
 
 class CarvedLibrary(BaseModel):
-    """A shared object that the prefix now holds."""
+    """A shared object written to the prefix."""
 
     path: str
     soname: str | None
     bytes: int
     member: str
-    """Where in which wheel it came from."""
+    """Its wheel and member."""
     links: list[str] = []
     """Symbolic links beside it."""
     rewritten: str
@@ -20,7 +20,7 @@ class CarvedLibrary(BaseModel):
 
 
 class DroppedLibrary(BaseModel):
-    """A copy in the wheel that the prefix does not hold."""
+    """A copy in the wheel that was left out of the prefix."""
 
     member: str
     soname: str
@@ -35,7 +35,7 @@ class CarveReport(BaseModel):
     libraries: list[CarvedLibrary] = []
     dropped: list[DroppedLibrary] = []
     depends: dict[str, list[str]] = {}
-    """Match spec of a conda package → the sonames that are needed from it."""
+    """Match spec of a conda package → the sonames needed from it."""
     files: int = 0
     """All files written, shared objects included; links do not count."""
 

@@ -23,10 +23,10 @@ class Edit(BaseModel):
     file: str
     """Member of the wheel."""
     old: str
-    """Must be there exactly once."""
+    """Must occur exactly once."""
     new: str
     versions: str = ""
-    """Versions of the wheel that are edited, a version specifier (PEP 440); all where it is empty."""
+    """Version specifier (PEP 440) of the wheels to edit; empty for all."""
 
     @field_validator("versions")
     @classmethod
@@ -49,14 +49,14 @@ class Edit(BaseModel):
             where: the wheel and its member, for messages.
 
         Raises:
-            TtCondaError: :attr:`old` is not there exactly once.
+            TtCondaError: :attr:`old` does not occur exactly once.
         """
         text = path.read_bytes().decode(errors="surrogateescape")
         if (count := text.count(self.old)) != 1:
             raise TtCondaError(
-                f"{where}: has {self.old!r} {count} times, and an edit of the carving rules replaces it once",
-                "Look for what stands there in this version, and say both in the rules' `edit` tables, "
-                "each with its `versions`.",
+                f"{where}: {self.old!r} occurs {count} times, but the carving rules edit it exactly once",
+                "Find the corresponding text in this version, and add an `edit` table for it to the rules, "
+                "each table with its `versions`.",
             )
         path.write_bytes(text.replace(self.old, self.new).encode(errors="surrogateescape"))
 
@@ -67,12 +67,12 @@ class Rules(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     own: list[str] = []
-    """Sonames of the libraries that these wheels are the source of; ``*`` stands for a version that changes."""
+    """Sonames of the libraries that these wheels are the source of; ``*`` matches a changing version."""
     data: dict[str, str] = {}
     """Folder in the wheel → folder in the prefix. No link is left in its place: conda does not remove links to folders
     (``UnlinkPathAction.cleanup`` in conda/core/path_actions.py of github.com/conda/conda)."""
     edit: list[Edit] = []
-    """Changes of the wheel's code, such as where it looks for its data."""
+    """Changes to the wheel's code, such as the place of its data."""
 
     def true_soname(self, name: str) -> str | None:
         """Return the soname of ``name``, a plain file name, if it is one of the wheel's own libraries."""
@@ -100,7 +100,7 @@ def load_rules(files: Iterable[Path]) -> Rules:
     """Read and merge rule files.
 
     Raises:
-        TtCondaError: a file is missing, is not TOML, or has a key that is none of :class:`Rules`.
+        TtCondaError: a file is missing, is not TOML, or has a key that :class:`Rules` lacks.
     """
     merged = Rules()
     for file in files:

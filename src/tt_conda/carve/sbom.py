@@ -1,8 +1,8 @@
-"""The bill of materials of what was carved: which wheel, by hash, and what was changed in which file.
+"""The bill of materials of a carved package: the wheel with its hash, and the changes to each file.
 
-A CycloneDX 1.6 document (https://cyclonedx.org/docs/1.6/json/). Of a file that is not in the wheel as it stands here,
-``pedigree`` has the member that it was (``ancestors``), and what was changed (``patches``); a file of our own has none.
-Files that are as they were in the wheel are not listed: ``info/paths.json`` has the hashes of all.
+A CycloneDX 1.6 document (https://cyclonedx.org/docs/1.6/json/). For a changed file, ``pedigree`` has the original
+member (``ancestors``) and the changes (``patches``); tt-conda's own files have no pedigree. Unchanged files are not
+listed: ``info/paths.json`` has the hashes of all files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tt_conda.carve.report import CarveReport
 from tt_conda.formats.wheel import OpenWheel
 
 FOLDER = "share/sbom"
-"""In the prefix: tools that look for bills of materials in a file system find them by their ending, ``.cdx.json``."""
+"""In the prefix. Scanners find bills of materials by their extension, ``.cdx.json``."""
 
 
 def write_sbom(
@@ -32,16 +32,16 @@ def write_sbom(
     made: Iterable[str],
     report: CarveReport,
 ) -> Path:
-    """Write ``share/sbom/NAME.cdx.json``; the same carving gives the same document.
+    """Write ``share/sbom/NAME.cdx.json``; deterministic for the same carving.
 
     Args:
-        name: what is carved, as a package is named.
+        name: the package's name.
         root: the finished prefix.
-        wheels: where it comes from.
-        objects: the shared objects in it.
+        wheels: the sources of the files.
+        objects: the shared objects in the prefix.
         edited: the wheels' files that were edited.
-        made: paths below ``root`` of files that no wheel has: scripts, records.
-        report: what was dropped.
+        made: paths below ``root`` of files from no wheel: scripts, records.
+        report: lists the dropped copies.
 
     Returns:
         The file.
@@ -52,7 +52,7 @@ def write_sbom(
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
-            # of the newest wheel: the document tells of it, whenever it is written
+            # of the newest wheel, so that the document does not depend on the time of writing
             "timestamp": max(map(_date, wheels)),
             "tools": {"components": [{"type": "application", "name": "tt-conda", "version": __version__}]},
             "component": {
@@ -121,7 +121,7 @@ def _file(root: Path, path: str) -> dict[str, Any]:
 
 
 def _made(path: str) -> dict[str, Any]:
-    # without its hash: it holds the prefix, or hashes of files that do, which is another one where it is installed
+    # without its hash: it contains the prefix, or hashes of files that do, and installation changes the prefix
     return {"bom-ref": path, "type": "file", "name": path, "description": "written by tt-conda"}
 
 
@@ -134,7 +134,7 @@ def _date(wheel: OpenWheel) -> str:
 
 
 def _moment(fields: tuple[int, int, int, int, int, int]) -> datetime:
-    """Of a zip's member; some tools write zeros for the month and the day, which then is zip's first day."""
+    """Time of a zip member; zip's first day where a tool wrote zeros for month and day."""
     try:
         return datetime(*fields, tzinfo=timezone.utc)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One shared object → facts, and the few changes that carving makes to it. Knows nothing of conda."""
+"""Read the facts of a shared object, and make the few changes needed for carving. Independent of conda."""
 
 from tt_conda.elf.names import plain_soname, soname_stem
 from tt_conda.elf.read import Elf, ElfError, is_shared_object, read

@@ -1,7 +1,7 @@
-"""C++ names as people write them.
+"""Demangle C++ names.
 
-The C++ runtime demangles its own names: ``__cxa_demangle`` (Itanium C++ ABI, 3.4), asked through ctypes. Where there
-is no runtime, names stay as they are in the symbol table.
+Uses the C++ runtime's own ``__cxa_demangle`` (Itanium C++ ABI, 3.4), called through ctypes. Without a runtime, names
+stay mangled.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from functools import lru_cache
 
 _RUNTIMES = ("libstdc++.so.6", "libc++abi.so.1")
 _LONGEST = 32_768
-"""Characters; beyond it, demangling may take long and nobody reads the name."""
+"""Maximum characters: longer names take long to demangle and nobody reads them."""
 
 
 @lru_cache(maxsize=65_536)
 def demangle(name: str) -> str:
-    """Demangle a symbol's name; whatever is no C++ name comes back as it is."""
+    """Demangle a symbol's name; other names are returned unchanged."""
     if not name.startswith("_Z") or len(name) > _LONGEST:
         return name
     runtime = _runtime()
@@ -53,7 +53,7 @@ def _open() -> ctypes.CDLL | None:
     for name in (*_RUNTIMES, *(f"{sys.prefix}/lib/{name}" for name in _RUNTIMES)):
         try:
             library = ctypes.CDLL(name)
-            library.__cxa_demangle  # noqa: B018  (asks whether it is there)
+            library.__cxa_demangle  # noqa: B018  (checks that it exists)
         except (OSError, AttributeError):
             continue
         return library
@@ -63,13 +63,13 @@ def _open() -> ctypes.CDLL | None:
 _PREFIX = re.compile(
     r"_Z"
     r"(?:GV|GR|T[VTISHW]|Tc?(?:h|v)?n?\d+_(?:n?\d+_)?)?"  # guards, references, vtables, type information, thunks
-    r"Z*N[rVKRO]*"  # what is local to a function, a nested name, a member function's qualifiers
+    r"Z*N[rVKRO]*"  # names local to a function, nested names, qualifiers of member functions
     r"(?:(?P<std>S[tabiosd])|(?P<size>\d+))"
 )
 
 
 def namespace_of(name: str) -> str:
-    """The outermost namespace or class of a mangled name, read off its text; empty for C names and global functions.
+    """The outermost namespace or class of a mangled name, parsed from its text; empty for C names and global functions.
 
     Itanium C++ ABI, 5.1.2 (nested names) and 5.1.8 (``St`` and the other abbreviations of ``std``).
     """

@@ -1,4 +1,4 @@
-"""Sonames and the hash that auditwheel puts into them."""
+"""Sonames, and auditwheel's hash in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VERSION = re.compile(r"\.so((?:\.[^./]+)*)$")
 def plain_soname(name: str) -> str:
     """Return ``name`` without auditwheel's hash: ``libtracy-b842b7dc.so.0.10.0`` → ``libtracy.so.0.10.0``.
 
-    Wheels that are repaired against libraries from other wheels have several: ``libgfortran-040039e1-0352e75f.so.5``.
+    Wheels repaired against libraries from other wheels have several: ``libgfortran-040039e1-0352e75f.so.5``.
     """
     while match := _HASHED.match(name):
         name = match["base"] + match["rest"]
@@ -22,18 +22,18 @@ def plain_soname(name: str) -> str:
 
 
 def soname_stem(name: str) -> str:
-    """Return the part of a plain soname that a change of version leaves: ``libmpi.so.40.40.7`` → ``libmpi.so``."""
+    """Return a plain soname without its version: ``libmpi.so.40.40.7`` → ``libmpi.so``."""
     return _VERSION.sub(".so", name)
 
 
 def version_of(name: str) -> tuple[str, ...]:
-    """Return the numbers behind ``.so``: ``libhwloc.so.15.4.1`` → ``("15", "4", "1")``."""
+    """Return the numbers after ``.so``: ``libhwloc.so.15.4.1`` → ``("15", "4", "1")``."""
     match = _VERSION.search(name)
     return tuple(part for part in match[1].split(".") if part) if match else ()
 
 
 def same_library(a: str, b: str) -> bool:
-    """Tell whether two plain names stand for one library: one's version numbers begin the other's.
+    """Tell whether two plain names denote one library: one's version numbers are a prefix of the other's.
 
     ``libmpi.so.40.40.7`` and ``libmpi.so.40`` are one library, ``libssl.so.1.1`` and ``libssl.so.3`` are two.
     An unversioned name (``libtracy.so``) is the link name of any version.

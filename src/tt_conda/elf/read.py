@@ -1,7 +1,7 @@
-"""Read what the dynamic linker reads: the dynamic section, its strings, symbols and notes.
+"""Read an ELF file like the dynamic linker: the dynamic section, its strings, symbols and notes.
 
 Follows the System V gABI, chapter 5 (program loading and dynamic linking), and its GNU extensions. Everything is
-found through the program headers, as ``ld.so`` does it: section headers may be stripped or wrong.
+found through the program headers, as in ``ld.so``: section headers may be stripped or wrong.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ DT_VERSYM, DT_RELACOUNT = 0x6FFFFFF0, 0x6FFFFFF9
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DT_GNU_HASH = 0x6FFFFEF5
 _NAMES = (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF)
-"""Every tag whose value is a string; the last five: CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER."""
+"""All tags with a string value; the last five: CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER."""
 _NT_GNU_BUILD_ID = 3
 MACHINES = {62: "x86_64", 183: "aarch64"}
-"""e_machine of the machines that tt-conda builds for; anything else (kernels' RISC-V objects) is data."""
+"""e_machine of the supported machines; objects of others (the kernels' RISC-V objects) are data."""
 
 
 _NOT_LOCAL = bytes(info >= 16 for info in range(256))  # STB_LOCAL is 0
@@ -54,7 +54,7 @@ _PROTECTED = bytes(other & 3 == 3 for other in range(256))
 
 
 class ElfError(ValueError):
-    """The file is not an ELF object that can be read; the message names the file and the place."""
+    """The file is not a readable ELF object; the message names the file and the place."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class DynamicEntry:
-    """One entry of the dynamic section: its tag, its value and where the value stands in the file."""
+    """One entry of the dynamic section: its tag, its value and the value's offset in the file."""
 
     tag: int
     value: int
@@ -84,25 +84,24 @@ class Symbols:
     undefined: frozenset[str]
     weak: frozenset[str]
     unique: frozenset[str] = frozenset()
-    """Defined with STB_GNU_UNIQUE: one in a process, whoever comes first (inline variables, static locals)."""
+    """Defined with STB_GNU_UNIQUE: the first definition serves the whole process (inline variables, static locals)."""
     protected: frozenset[str] = frozenset()
-    """Defined, and never replaced by another object's (STV_PROTECTED)."""
+    """Defined, and never interposed (STV_PROTECTED)."""
     wanted_versions: dict[str, str] = field(default_factory=dict)
-    """Undefined name → the version that it is wanted in; names without one are not listed."""
+    """Undefined name → the required version; names without one are not listed."""
     given_versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Defined name → the versions that it is given in; names without one are not listed."""
+    """Defined name → its versions; names without one are not listed."""
     relocated: frozenset[str] = frozenset()
-    """Defined, and used by the object itself in a way that another object's definition can take over: a relocation
-    names them."""
+    """Defined, and used by the object itself through a relocation, so that another object can interpose them."""
     borrowed: frozenset[str] = frozenset()
-    """Defined as the place of another object's variable (copy relocations of programs)."""
+    """Defined as a program's copy of another object's variable (copy relocations)."""
     old: frozenset[str] = frozenset()
-    """Defined for what asks for a version only: none of the name's versions is the default (``name@VERSION``)."""
+    """Defined only for references with a version: no version of the name is the default (``name@VERSION``)."""
 
 
 @dataclass(frozen=True)
 class References:
-    """Offsets into .dynstr: those that symbols point to, and all others."""
+    """Offsets into .dynstr: those of symbols, and all others."""
 
     symbols: frozenset[int]
     names: frozenset[int]
@@ -110,7 +109,7 @@ class References:
 
 @dataclass
 class Elf:
-    """The facts of one ELF file. ``rpath`` and ``runpath`` are None where the tag is absent."""
+    """The facts of one ELF file. ``rpath`` and ``runpath`` are None if the tag is absent."""
 
     path: Path
     machine: str
@@ -122,56 +121,56 @@ class Elf:
     interpreter: str | None
     build_id: str | None
     version_needs: dict[str, tuple[str, ...]]
-    """Library (as its NEEDED says it) → the versions that are wanted of it."""
+    """Library (as in NEEDED) → the versions required from it."""
     version_gives: tuple[str, ...]
-    """The versions that it defines, its base version (its own name) excepted."""
+    """The versions that it defines, except its base version (its own name)."""
     weak_versions: frozenset[str]
-    """Those it can do without (VER_FLG_WEAK)."""
+    """The optional ones (VER_FLG_WEAK)."""
     version_offsets: dict[str, tuple[int, ...]] = field(repr=False)
-    """Where in .dynstr the version table names each of these libraries; NEEDED may use another copy of the name."""
+    """Offset in .dynstr of each library's name in the version table; NEEDED may use another copy of the name."""
     entries: tuple[DynamicEntry, ...] = field(repr=False)
     strtab: tuple[int, int] = field(repr=False)
     """File offset and size of .dynstr in bytes."""
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether the dynamic linker has anything to do with it."""
+        """Whether it has a dynamic section."""
         return bool(self.entries)
 
     @property
     def search_path(self) -> str | None:
-        """What the loader uses of the two: RUNPATH hides RPATH (gABI, DT_RPATH)."""
+        """The one in effect: RUNPATH hides RPATH (gABI, DT_RPATH)."""
         return self.runpath if self.runpath is not None else self.rpath
 
     @property
     def is_symbolic(self) -> bool:
-        """Whether it prefers its own definitions (``-Bsymbolic``): nothing that comes before it replaces them."""
+        """Whether it prefers its own definitions (``-Bsymbolic``), so that they are never interposed."""
         return any(e.tag == DT_SYMBOLIC or (e.tag == DT_FLAGS and e.value & _DF_SYMBOLIC) for e in self.entries)
 
     @property
     def avoids_default(self) -> bool:
-        """Whether what it needs is not looked for in the machine's default folders (``-z nodefaultlib``)."""
+        """Whether the machine's default folders are not searched for its dependencies (``-z nodefaultlib``)."""
         return any(e.tag == _DT_FLAGS_1 and e.value & _DF_1_NODEFLIB for e in self.entries)
 
     @cached_property
     def symbols(self) -> Symbols:
-        """The dynamic symbols, read when first asked for.
+        """The dynamic symbols, read on first use.
 
         Raises:
-            ElfError: the symbol table leaves the file.
+            ElfError: the symbol table extends past the end of the file.
         """
         with _Image(self.path) as image:
             return image.symbols(self)
 
     @cached_property
     def traces(self) -> Traces:
-        """What static libraries in it leave in its read-only data, read when first asked for."""
+        """Traces of static libraries in its read-only data, read on first use."""
         with _Image(self.path) as image:
             return traces(image.data)
 
 
 class _Image:
-    """A mapped file, or one that is in memory, with checked reads."""
+    """A file, mapped or in memory, with checked reads."""
 
     data: mmap.mmap | bytes
 
@@ -203,15 +202,15 @@ class _Image:
     def table(self, address: int, size: int, segments: list[Segment]) -> bytes:
         start = self.to_offset(address, segments)
         if size > len(self.data) - start:
-            raise ElfError(f"{self.path}: the table at address {address:#x} leaves the file")
+            raise ElfError(f"{self.path}: the table at address {address:#x} extends past the end of the file")
         return self.data[start : start + size]
 
     def string(self, offset: int, limit: int) -> str:
         if not 0 <= offset < limit <= len(self.data):
-            raise ElfError(f"{self.path}: a string at byte {offset} lies outside its table")
+            raise ElfError(f"{self.path}: a string at byte {offset} is outside its table")
         end = self.data.find(b"\0", offset, limit)
         if end < 0:
-            raise ElfError(f"{self.path}: the string at byte {offset} has no end")
+            raise ElfError(f"{self.path}: the string at byte {offset} is not terminated")
         return self.data[offset:end].decode("utf-8", "surrogateescape")
 
     def segments(self) -> tuple[int, int, list[Segment]]:
@@ -234,7 +233,7 @@ class _Image:
         for s in segments:
             if s.kind == _PT_LOAD and s.address <= address < s.address + s.file_size:
                 return address - s.address + s.offset
-        raise ElfError(f"{self.path}: no segment holds address {address:#x}")
+        raise ElfError(f"{self.path}: no segment contains address {address:#x}")
 
     def facts(self) -> Elf:
         kind, machine, segments = self.segments()
@@ -304,7 +303,7 @@ class _Image:
                 start = offset + 12 + (name_size + 3 & ~3)
                 if note == _NT_GNU_BUILD_ID and self.data[offset + 12 : offset + 16] == b"GNU\0":
                     if start + size > min(end, len(self.data)):
-                        raise ElfError(f"{self.path}: the build id at byte {start} leaves its note")
+                        raise ElfError(f"{self.path}: the build id at byte {start} extends past the end of its note")
                     return self.data[start : start + size].hex()
                 offset = start + (size + 3 & ~3)
         return None
@@ -323,7 +322,7 @@ class _Image:
     def _version_needs(
         self, values: dict[int, int], segments: list[Segment]
     ) -> Iterator[tuple[int, tuple[tuple[int, int, int], ...]]]:
-        """The name of a library, and flags, index and name of each version that is needed of it.
+        """The name of a library, and flags, index and name of each version required from it.
 
         Names are .dynstr offsets.
         """
@@ -344,7 +343,7 @@ class _Image:
                 yield self.unpack("<I", at)[0]
 
     def _version_gives(self, values: dict[int, int], segments: list[Segment]) -> Iterator[tuple[int, int]]:
-        """Index and name (offset into .dynstr) of each version that is defined, without the base version."""
+        """Index and name (offset into .dynstr) of each defined version, without the base version."""
         if DT_VERDEF not in values:
             return
         start = self.to_offset(values[DT_VERDEF], segments)
@@ -369,7 +368,7 @@ class _Image:
         offsets = memoryview(table).cast("I")[::6].tolist()
         sections = memoryview(table).cast("H")[3::12].tolist()
         infos, others = table[4::24], table[5::24]
-        # One pass per question, each at the speed of the interpreter's own loops: there are hundreds of thousands.
+        # One pass per question, each a loop in C: there are hundreds of thousands of symbols.
         named = [at and keep for at, keep in zip(offsets, infos.translate(_NOT_LOCAL), strict=True)]
         if not raw.endswith(b"\0") or max(offsets, default=0) >= size:
             self._check_names(list(compress(offsets, named)), raw)
@@ -402,7 +401,7 @@ class _Image:
     def _check_names(self, offsets: list[int], strings: bytes) -> None:
         for at in offsets:
             if strings.find(b"\0", at) < 0:
-                raise ElfError(f"{self.path}: a symbol's name, at byte {at} of .dynstr, has no end")
+                raise ElfError(f"{self.path}: a symbol's name, at byte {at} of .dynstr, is not terminated")
 
     def _versions_of(
         self,
@@ -425,7 +424,7 @@ class _Image:
                 continue
             if sections[at]:
                 given[name] = (*given.get(name, ()), version)
-                (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, serves always
+                (old if index >= _HIDDEN + 3 else default).add(name)  # index 2, the first version, always applies
             else:
                 wanted[name] = version
         return wanted, given, frozenset(old - default)
@@ -445,9 +444,9 @@ class _Image:
         return memoryview(self.table(values[DT_VERSYM], 2 * count, segments)).cast("H").tolist(), names
 
     def _relocated_symbols(self, values: dict[int, int], segments: list[Segment], count: int) -> bytearray:
-        """For each symbol, whether a relocation names it (gABI, r_info): 1, and 2 where it is to be copied here.
+        """For each symbol, whether a relocation refers to it (gABI, r_info): 1, or 2 for a copy relocation.
 
-        Tables that leave the file name none.
+        Tables that extend past the end of the file are ignored.
         """
         flags = bytearray(count)
         for tag, size, relative in ((DT_RELA, DT_RELASZ, DT_RELACOUNT), (DT_JMPREL, DT_PLTRELSZ, None)):
@@ -456,7 +455,7 @@ class _Image:
                     table = self.table(values[tag], values.get(size, 0) // 24 * 24, segments)
                 except ElfError:
                     continue
-                # those that name no symbol come first, and are most of them
+                # those without a symbol come first, and are the majority
                 words = memoryview(table)[24 * values.get(relative, 0) if relative else 0 :].cast("I")
                 for index in set(words[3::6].tolist()):
                     if index < count:
@@ -484,7 +483,7 @@ class _Image:
             return self.unpack("<II", self.to_offset(values[DT_HASH], segments))[1]
         if DT_GNU_HASH not in values:
             return self._relocated(values, segments)
-        # GNU hash tables name no count: it is one past the last symbol of the last chain.
+        # GNU hash tables have no count: it is one past the last symbol of the last chain.
         at = self.to_offset(values[DT_GNU_HASH], segments)
         buckets, first, bloom, _ = self.unpack("<IIII", at)
         heads = at + 16 + 8 * bloom
@@ -497,7 +496,7 @@ class _Image:
         return last + 1
 
     def _relocated(self, values: dict[int, int], segments: list[Segment]) -> int:
-        """One past the last symbol that a relocation uses: where no table counts symbols, these are what matters."""
+        """One past the last symbol used by a relocation: without a table that counts symbols, only these matter."""
         count = 0
         for tag, size in ((DT_RELA, DT_RELASZ), (DT_JMPREL, DT_PLTRELSZ)):
             if tag in values:
@@ -510,9 +509,9 @@ def read(path: Path, content: bytes | None = None, *, symbols: bool = False) -> 
     """Read the facts of one ELF file.
 
     Args:
-        path: the file, or the name that messages give to ``content``.
-        content: the file's bytes, where it is not on disk; its symbols and traces are then read at once.
-        symbols: read them at once in any case, so that nothing is raised later.
+        path: the file, or the name of ``content`` in messages.
+        content: the bytes of a file that is not on disk; its symbols and traces are then read at once.
+        symbols: read them at once, so that no error is raised later.
 
     Raises:
         ElfError: it is not a 64-bit little-endian ELF file, or it is truncated or inconsistent.
@@ -527,17 +526,17 @@ def read(path: Path, content: bytes | None = None, *, symbols: bool = False) -> 
 
 
 def string_references(elf: Elf) -> References:
-    """Every offset into .dynstr that the dynamic section, the symbols or the version tables point to.
+    """Every offset into .dynstr used by the dynamic section, the symbols or the version tables.
 
     Raises:
-        ElfError: a table leaves the file.
+        ElfError: a table extends past the end of the file.
     """
     with _Image(elf.path) as image:
         return image.references(elf)
 
 
 def is_shared_object(path: Path) -> bool:
-    """Tell whether ``path`` is a dynamically linked object of a machine that tt-conda builds for."""
+    """Tell whether ``path`` is a dynamically linked object for a supported machine."""
     with path.open("rb") as file:
         head = file.read(20)
     if head[:6] != b"\x7fELF\x02\x01" or len(head) < 20:

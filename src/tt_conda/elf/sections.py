@@ -1,4 +1,4 @@
-"""The sections of an ELF file, by name: where in it a thing is."""
+"""The sections of an ELF file, by name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _NOBITS = 8
 
 
 def sections(content: bytes) -> dict[str, tuple[int, int]]:
-    """Name → offset and size in the file, of the sections that have bytes there (64-bit, little-endian; elf(5)).
+    """Name → offset and size in the file, of sections with content (64-bit, little-endian; elf(5)).
 
     Raises:
-        ElfError: no such ELF file, or its table of sections cannot be read.
+        ElfError: not such an ELF file, or its section table cannot be read.
     """
     if content[:6] != b"\x7fELF\x02\x01":
-        raise ElfError("no 64-bit little-endian ELF file")
+        raise ElfError("not a 64-bit little-endian ELF file")
     try:
         (table,) = struct.unpack_from("<Q", content, 0x28)
         size, count, names_at = struct.unpack_from("<HHH", content, 0x3A)

@@ -1,7 +1,7 @@
-"""What static libraries leave in an object's read-only data when their symbols are hidden: names of sources, banners.
+"""Traces of static libraries in an object's read-only data, left even by hidden symbols: source names, version strings.
 
-``assert`` and its kin compile ``__FILE__`` in, so an implementation file's path in two objects means that both hold
-its code. Headers' paths mean nothing: templates and inline functions are compiled wherever they are included.
+``assert`` and similar macros embed ``__FILE__``, so an implementation file's path in two objects means that both
+contain its code. Header paths mean nothing: templates and inline functions are compiled wherever they are included.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mmap import mmap
 
 LIMIT = 16 << 20
-"""Bytes of read-only data that are looked at in one object."""
+"""Maximum bytes of read-only data scanned per object."""
 
 _SOURCES = (b".c\0", b".cc\0", b".cpp\0", b".cxx\0", b".cu\0")
 _GENERATED = (".pb.cc", ".pyx.c", ".pyx.cpp")
@@ -24,19 +24,19 @@ _PT_LOAD, _PF_WRITE_EXECUTE = 1, 3
 
 @dataclass(frozen=True)
 class Traces:
-    """Strings of an object that tell which sources it was compiled from."""
+    """Strings in an object that identify its sources."""
 
     sources: frozenset[str] = frozenset()
-    """Paths of implementation files (C, C++, CUDA), as the compiler was given them."""
+    """Paths of implementation files (C, C++, CUDA), as passed to the compiler."""
     banners: frozenset[str] = frozenset()
     """Lines with a copyright or a version."""
 
 
 def traces(data: bytes | mmap) -> Traces:
-    """Look for sources' names and banners in the first :data:`LIMIT` bytes of an ELF file's read-only data.
+    """Find source names and version strings in the first :data:`LIMIT` bytes of an ELF file's read-only data.
 
-    That is ``.rodata`` where section headers tell, else the segments that are neither written nor executed (gABI,
-    chapters 4 and 5). Whatever is damaged is passed over.
+    The data are ``.rodata`` if there are section headers, else the segments that are neither writable nor executable
+    (gABI, chapters 4 and 5). Damaged parts are skipped.
     """
     sources: set[str] = set()
     banners: set[str] = set()
@@ -77,7 +77,7 @@ def _around(block: bytes, mark: bytes) -> Iterator[str]:
 
 
 def _read_only(data: bytes | mmap) -> list[tuple[int, int]]:
-    """Offset and size of what holds constants."""
+    """Offset and size of the parts with constants."""
     try:
         (table,) = struct.unpack_from("<Q", data, 40)
         size, count, names = struct.unpack_from("<HHH", data, 58)

@@ -17,15 +17,15 @@ Sorted = tuple[list[list[Path]], list[list[Path]]]
 def sort_packages(channel: Path, others: Callable[[], Sequence[str | Path]] = tuple) -> Sorted:
     """Sort the packages of a channel into environments in which they can be installed together.
 
-    The first holds the newest of each; the following ones hold what is left, until every package is in one.
+    The first environment has the newest package of each name; the others have the rest.
 
     Args:
         channel: the folder.
         others: gives the channels that its packages may take their dependencies from; asked when they need any.
 
     Returns:
-        The package files of each environment; and each package that cannot be installed, as something that it needs is
-        in no channel, with those that it needs and that are there.
+        The package files of each environment. Then each package with a dependency that no channel has, together with
+        its available dependencies.
     """
     found, broken = _sort(channel, ())
     return _sort(channel, others()) if broken else (found, broken)

@@ -13,23 +13,23 @@ from pathlib import Path, PurePosixPath
 
 from tt_conda.base.errors import TtCondaError
 
-_FETCH_AGAIN = "Delete the file and fetch it again; if the index serves it like this, report it there."
+_FETCH_AGAIN = "Delete the file and fetch it again; if the index serves this very file, report it there."
 
 
 def _refuse(archive: str, member: str, why: str) -> TtCondaError:
     return TtCondaError(
         f"{archive}: member {member!r} {why}",
-        "Nothing of this wheel was unpacked. It did not come from an honest build: check where it is from.",
+        "The wheel was not unpacked. No honest build produces such a member: check the wheel's origin.",
     )
 
 
 def safe_members(zf: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """All members of ``zf`` after checking that none can be written outside the folder it is unpacked to."""
+    """All members of ``zf``, after checking that none would be written outside the target folder."""
     archive = Path(zf.filename).name if zf.filename else "zip file"
     seen: set[str] = set()
     members = zf.infolist()
     for info in members:
-        # ``filename`` is cut at a NUL and has its separators normalised: what stands in the file is judged
+        # ``filename`` is cut at a NUL and has its separators normalised, so the original name is checked
         name = info.orig_filename
         parts = PurePosixPath(name).parts
         if "\0" in name:
@@ -39,19 +39,19 @@ def safe_members(zf: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         if name.startswith("/") or (len(name) > 1 and name[1] == ":" and name[0].isalpha()):
             raise _refuse(archive, name, "has an absolute name")
         if not parts or ".." in parts:
-            raise _refuse(archive, name, "escapes the folder it is unpacked to")
+            raise _refuse(archive, name, "leads outside the target folder")
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _refuse(archive, name, "is a symbolic link or a special file")
         key = "/".join(parts)
         if key in seen and not info.is_dir():
-            raise _refuse(archive, name, "is there twice")
+            raise _refuse(archive, name, "occurs twice")
         seen.add(key)
     return members
 
 
 def open_wheel(path: Path) -> zipfile.ZipFile:
-    """Open a wheel; a truncated or foreign file is named in the error."""
+    """Open a wheel, with a clear error for a truncated or foreign file."""
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:

@@ -21,10 +21,10 @@ def recorded(content: bytes) -> tuple[str, str]:
 
 
 def write_record(root: Path, site_packages: Path, dist_info: str, files: Iterable[Path]) -> set[Path]:
-    """Write INSTALLER, and a RECORD of those files that lie in site-packages and ``bin/``: pip and importlib read it.
+    """Write INSTALLER, and a RECORD of the files in site-packages and ``bin/``, for pip and importlib.
 
-    Libraries and data that were moved to the prefix's own folders are conda's alone: pip shall not remove them. A file
-    that names the prefix, as a program's first line does, has no hash in it: installing rewrites the file.
+    Libraries and data moved to the prefix's own folders are not listed, so that pip cannot remove them. Files that
+    contain the prefix, such as a script's first line, are listed without a hash: installation rewrites them.
 
     Returns:
         The files written.

@@ -33,14 +33,14 @@ class OpenWheel:
 
         Args:
             path: the wheel.
-            python: version ``X.Y`` for a wheel that fits any; one made for a CPython says so in its file name.
+            python: version ``X.Y`` for a wheel that fits any; other wheels have it in their file name.
 
         Raises:
-            TtCondaError: not a wheel, truncated, a member that leaves its folder, or no Python version known.
+            TtCondaError: not a wheel, truncated, a member outside its folder, or an unknown Python version.
         """
         match = _NAME.match(path.name)
         if not match:
-            raise TtCondaError(f"{path}: not the file name of a wheel", "It is NAME-VERSION-PYTHON-ABI-PLATFORM.whl.")
+            raise TtCondaError(f"{path}: not a valid wheel file name", "Expected NAME-VERSION-PYTHON-ABI-PLATFORM.whl.")
         archive = open_wheel(path)
         members = {info.filename: info for info in safe_members(archive) if not info.is_dir()}
         if tag := re.match(r"cp(\d)(\d+)$", match["python"]):
@@ -51,11 +51,14 @@ class OpenWheel:
                 )
             python = python or made_for
         if not python:
-            raise TtCondaError(f"{path}: made for any Python, so where its files go is open", "Name it: --python 3.12")
+            raise TtCondaError(
+                f"{path}: fits any Python, so the destination of its files is unknown",
+                "Choose the Python version, for example --python 3.12.",
+            )
         infos = {name.split("/")[0] for name in members if re.match(r"[^/]+\.dist-info/METADATA$", name)}
         if len(infos) != 1:
             raise TtCondaError(
-                f"{path}: holds {len(infos)} .dist-info folders with METADATA, a wheel has one",
+                f"{path}: {len(infos)} .dist-info folders with METADATA instead of one",
                 "Fetch the wheel again.",
             )
         return cls(
@@ -94,7 +97,7 @@ class OpenWheel:
         return found
 
     def licenses(self) -> list[str]:
-        """Return the members of .dist-info that are licences or notices (PEP 639 and the older habit)."""
+        """Return the licences and notices in .dist-info (PEP 639 and the older convention)."""
         pattern = re.compile(r"(licenses/.+|(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$", re.IGNORECASE)
         start = self.dist_info + "/"
         return [name for name in self.members if name.startswith(start) and pattern.match(name[len(start) :])]

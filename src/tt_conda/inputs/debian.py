@@ -1,4 +1,4 @@
-"""Debian packages and sources from the archive, by the machine's own apt and without root, into the store."""
+"""Fetch Debian packages and sources from the archive into the store, with the machine's apt and without root."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tt_conda.inputs.lock import Deb, Source, refresh_command, wrong_hash
 from tt_conda.inputs.store import Store
 
 Kind = Literal["deb", "deb-src"]
-"""What a line of apt's sources is about: compiled packages or sources."""
+"""Type of a line in apt's sources: binary packages or sources."""
 
 _INDEX: dict[Kind, str] = {"deb": "Packages", "deb-src": "Sources"}
 _SIGNED = (
@@ -29,8 +29,8 @@ _SIGNED = (
     "Acquire::AllowDowngradeToInsecureRepositories=false",
     "APT::Get::AllowUnauthenticated=false",
 )
-"""Apt's own defaults (apt-secure(8)), whatever the machine's configuration says: the signature is what tells whether
-a file that no pin names is Debian's."""
+"""Apt's defaults (apt-secure(8)), overriding the machine's configuration: the signature alone proves that an unpinned
+file is Debian's."""
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -50,7 +50,7 @@ def _tail(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _sources(suite: str, kind: Kind, options: Sequence[str] = ()) -> list[str]:
-    """Source lines for ``suite``, of the mirrors that this machine uses."""
+    """Source lines for ``suite``, from this machine's mirrors."""
     form = "$(CREATED_BY)\t$(ORIGIN)\t$(CODENAME)\t$(RELEASE)\t$(COMPONENT)\t$(REPO_URI)"
     done = _run(["apt-get", "indextargets", *options, "--format", form])
     trust = f"[signed-by={_KEYRING}] " if _KEYRING.is_file() else ""
@@ -68,7 +68,7 @@ def _sources(suite: str, kind: Kind, options: Sequence[str] = ()) -> list[str]:
 
 
 class Archive:
-    """One suite of Debian's archive, its lists in the cache folder and not in the machine's."""
+    """One suite of Debian's archive, with its lists in the cache folder."""
 
     def __init__(self, suite: str, kind: Kind = "deb") -> None:
         self.suite, self.kind = suite, kind
@@ -93,7 +93,7 @@ class Archive:
             return
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            # apt's own lock is off, since it fails instead of waiting; two updates at once lose the signatures
+            # apt's own lock is off, since it fails instead of waiting; concurrent updates lose the signatures
             with (self.folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._update()
@@ -104,7 +104,7 @@ class Archive:
             for part in ("lists/partial", "cache/archives/partial"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
             sources = _sources(self.suite, self.kind)
-            if not sources:  # a machine whose own lists were deleted, as in images: read its sources into ours
+            if not sources:  # the machine's own lists were deleted, as in images: read its sources into ours
                 own = [
                     "-o",
                     f"Dir::State::Lists={self.folder}/lists",
@@ -128,7 +128,7 @@ class Archive:
             )
 
     def versions(self, names: Collection[str]) -> dict[str, list[str]]:
-        """The versions that the archive has of each package, the newest first; of one that it lacks, none."""
+        """The archive's versions of each package, newest first; empty for a missing package."""
         self.update()
         done = _run(["apt-cache", *self.options[:-1], "madison", *sorted(names)])
         found: dict[str, list[str]] = {name: [] for name in names}
@@ -139,7 +139,7 @@ class Archive:
         return found
 
     def candidates(self, names: Collection[str]) -> dict[str, str]:
-        """The version that the archive has of each package."""
+        """The archive's version of each package."""
         versions = self.versions(names)
         if missing := sorted(name for name in names if not versions[name]):
             what = "package" if self.kind == "deb" else "source package"
@@ -149,10 +149,10 @@ class Archive:
         return {name: found[0] for name, found in versions.items()}
 
     def pins(self, versions: Mapping[str, str]) -> list[Deb]:
-        """Pins for packages (name → version), with the hashes that the archive's signed indexes have.
+        """Pins for packages (name → version), with the hashes from the archive's signed indexes.
 
         Raises:
-            TtCondaError: apt does not say them.
+            TtCondaError: apt does not report them.
         """
         packages = [f"{name}={version}" for name, version in versions.items()]
         done = _run(["apt-get", "download", "--print-uris", *self.options, *packages])
@@ -164,17 +164,17 @@ class Archive:
         ]
         if {pin.name for pin in pins} != set(versions):
             raise TtCondaError(
-                f"apt-get does not say the hashes of {', '.join(packages)}:{_tail(done)}",
+                f"apt-get does not report the hashes of {', '.join(packages)}:{_tail(done)}",
                 "Check apt's configuration, then run the command again.",
             )
         return pins
 
     def download(self, packages: Sequence[str], folder: Path, part: str = "") -> subprocess.CompletedProcess[str]:
-        """Download ``name=version`` packages into ``folder``; of sources one part, ``orig`` or ``debian``."""
+        """Download ``name=version`` packages into ``folder``; for sources, one part: ``orig`` or ``debian``."""
         self.update()
         if self.kind == "deb":
             return _run(["apt-get", "download", *self.options, *packages], cwd=folder)
-        # Parts one by one: the archive's mirrors lack some that nobody here needs, and apt would fail for those.
+        # Part by part: mirrors lack some parts that nobody here needs, and apt would fail for those.
         only = "--tar-only" if part == "orig" else "--diff-only"
         return _run(["apt-get", "source", "--download-only", "--only-source", only, *self.options, *packages], folder)
 
@@ -184,7 +184,7 @@ def _label(entry: Deb | Source) -> str:
 
 
 def downloaded(folder: Path, entry: Deb | Source) -> Path | None:
-    """The file of an entry among those that apt left in a folder, if it is there."""
+    """The file of an entry among apt's downloads in a folder, if present."""
     if isinstance(entry, Source):
         patterns = [f"{entry.name}_*.{entry.part}.tar.*"]
     else:
@@ -195,7 +195,7 @@ def downloaded(folder: Path, entry: Deb | Source) -> Path | None:
 
 
 class GoneError(TtCondaError):
-    """Pinned files that the archive has no longer: their packages were superseded, or removed."""
+    """Pinned files that the archive no longer has: their packages were superseded or removed."""
 
     def __init__(
         self, suite: str, entries: Sequence[Deb | Source], versions: Mapping[str, Sequence[str]], lock: Path | str
@@ -206,19 +206,19 @@ class GoneError(TtCondaError):
             lines.append(f"  {entry.name} {entry.version}: {now}")
         super().__init__(
             "\n".join(lines) + mirrors.tried(entries),
-            f"For the pinned file, {mirrors.WAY_OUT}; or pin what is there now: {refresh_command(lock)}",
+            f"For the pinned file, {mirrors.WAY_OUT}; or pin the current one: {refresh_command(lock)}",
         )
         self.suite, self.entries, self.versions, self.lock = suite, entries, versions, lock
 
 
 def successors(gone: GoneError) -> dict[str, Deb]:
-    """The suite's current files in the place of those that are gone: sha256 of the pinned file → the newer pin.
+    """The suite's current replacements for missing files: sha256 of the pinned file → the newer pin.
 
-    Its hash is from the archive's indexes, whose signature apt has checked.
+    The hashes come from the archive's indexes, whose signature apt has verified.
 
     Raises:
-        GoneError: ``gone``, where it names a source, a package that was removed, or one of which there are only older
-            versions, as where the machine's apt does not know the archive of security updates.
+        GoneError: ``gone``, if it names a source, a removed package, or one with only older versions (for example if
+            the machine's apt lacks the security archive).
     """
     newest = {entry.name: next(iter(gone.versions[entry.name]), "") for entry in gone.entries}
     for entry in gone.entries:
@@ -272,17 +272,17 @@ def fetch_debs(
     *,
     lock: Path | str = "FILE",
 ) -> dict[str, Path]:
-    """Every package or source by its sha256: from the store, a mirror, or the archive by apt.
+    """Every package or source by its sha256: from the store, a mirror, or the archive through apt.
 
     Args:
         entries: the pins.
-        progress: advanced by one for each file.
+        progress: advanced by one per file.
         store: default: the one in the cache folder.
-        lock: the lock file that has the pins, for messages.
+        lock: the lock file with the pins, for messages.
 
     Raises:
-        GoneError: the archive has a pinned version no longer.
-        TtCondaError: a file cannot be had, or is another one than the pinned one; the disk is full.
+        GoneError: the archive no longer has a pinned version.
+        TtCondaError: a file cannot be fetched, or is not the pinned one; the disk is full.
     """
     store = store or Store.default()
     found, missing = mirrors.collect(entries, store, progress)

@@ -1,8 +1,7 @@
-"""The lock file of inputs: what is wanted, and the exact files that satisfy it.
+"""The lock file of inputs: requirements, and the exact files that satisfy them.
 
-It is TOML beside the recipe that uses it. ``[[want]]`` tables stand first and are written by people;
-``[[wheel]]``, ``[[deb]]`` and ``[[source]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed
-order.
+It is a TOML file beside the recipe that uses it. ``[[want]]`` tables come first and are edited by hand; ``[[wheel]]``,
+``[[deb]]`` and ``[[source]]`` tables are the pins, written by ``tt-conda lock-inputs FILE`` in a fixed order.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from tt_conda.base.toml import tomllib
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SUITE = "bookworm"
-"""The suite of Debian that packages come from where nothing else is said."""
+"""Default Debian suite."""
 Filename = Annotated[str, Field(pattern=r"^[^/\\\s]+$")]
 
 
@@ -35,15 +34,15 @@ class Want(_LockTable):
     deb: str = ""
     source: str = ""
     part: Literal["", "orig", "debian"] = ""
-    """Of a source: upstream's archive, or what Debian adds to it; empty: upstream's."""
+    """For a source: upstream's archive, or Debian's additions; empty: upstream's."""
     into: str = ""
-    """Where ``tt-conda sources`` unpacks it, below its destination; empty: it is not for that."""
+    """Folder, below its destination, in which ``tt-conda sources`` unpacks it; empty: not unpacked."""
     folder: str = ""
-    """The folder inside (a pattern) whose contents are unpacked; empty: the only one at the top."""
+    """Folder in the archive (a pattern) whose contents are unpacked; empty: the only one at the top."""
     version: str = ""
-    """Exact version, a specifier (``>=2,<3``), or empty for the newest."""
+    """Exact version, specifier (``>=2,<3``), or empty for the newest."""
     python: tuple[str, ...] = ()
-    """Python versions; empty: one wheel for all of them."""
+    """Python versions; empty: one wheel for all."""
     suite: str = ""
     """Debian suite; empty: ``SUITE``."""
 
@@ -62,7 +61,7 @@ class Wheel(_LockTable):
     name: str
     version: str
     python: str = ""
-    """The Python it is for (``3.10``); empty for any."""
+    """Python version (``3.10``); empty for any."""
     filename: Filename
     size: int
     sha256: Sha256
@@ -103,21 +102,21 @@ class Lock(_LockTable):
 
     @property
     def path(self) -> str:
-        """The file it was read from, for messages."""
+        """Its file, for messages."""
         return str(self._path) if self._path else "the lock file"
 
 
 def refresh_command(path: Path | str) -> str:
-    """The command that pins what is there now."""
+    """The command that pins the current files."""
     return f"tt-conda lock-inputs {shlex.quote(str(path))}"
 
 
 def wrong_hash(label: str, expected: str, got: str, lock: Path | str) -> TtCondaError:
-    """The error for a file that is not the pinned one."""
+    """The error for a file other than the pinned one."""
     return TtCondaError(
         f"{label}: wrong hash\n  expected sha256 {expected}\n  got      sha256 {got}",
-        "Nothing of it was used. Either another file than the pinned one is served, or the pin is wrong: compare both\n"
-        f"with the project's page, then pin what is there now: {refresh_command(lock)}",
+        "The file was not used. Either the server has another file than the pinned one, or the pin is wrong: compare\n"
+        f"both with the project's page, then pin the current file: {refresh_command(lock)}",
     )
 
 
@@ -152,13 +151,13 @@ def _table(kind: str, item: BaseModel) -> str:
 
 
 def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
-    """A sort key in which numbers compare as numbers."""
+    """Sort key that compares numbers numerically."""
     parts = version.replace("-", ".").replace("+", ".").split(".")
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
 
 
 def dumps(lock: Lock) -> str:
-    """The text of a lock file: wants in their own order, pins sorted."""
+    """The text of a lock file: wants in their given order, pins sorted."""
     head = (
         "# What is wanted stands first and is yours to edit; the pins below it are written by\n"
         "# `tt-conda lock-inputs` on this file.\n"
@@ -174,19 +173,19 @@ def dumps(lock: Lock) -> str:
 
 
 def dump(lock: Lock, path: Path) -> None:
-    """Write a lock file, whole or not at all."""
+    """Write a lock file atomically."""
     write_atomically(path, dumps(lock))
 
 
 def canonical(name: str) -> str:
-    """A distribution's name as the index compares it."""
+    """A distribution's normalised name."""
     return name.lower().replace("_", "-").replace(".", "-")
 
 
 def find_wheels(
     lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None
 ) -> list[Wheel]:
-    """All pinned wheels that match; a wheel for any Python matches every ``python``."""
+    """All matching pinned wheels; a wheel for any Python matches every ``python``."""
     return [
         wheel
         for wheel in lock.wheel
@@ -201,7 +200,7 @@ def _wanted(kind: str, **criteria: str | None) -> str:
 
 
 def find_wheel(lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None) -> Wheel:
-    """The one pinned wheel that matches."""
+    """The only matching pinned wheel."""
     found = find_wheels(lock, name, version, python)
     if len(found) != 1:
         wanted = _wanted("wheel", name=name, version=version, python=python)
@@ -212,7 +211,7 @@ def find_wheel(lock: Lock, name: str | None = None, version: str | None = None, 
 
 
 def find_deb(lock: Lock, name: str) -> Deb:
-    """The one pinned Debian package of that name."""
+    """The only pinned Debian package of that name."""
     found = [deb for deb in lock.deb if deb.name == name]
     if len(found) != 1:
         raise TtCondaError(f"{lock.path}: {len(found)} pins for deb {name}", _add_want(lock))
@@ -220,7 +219,7 @@ def find_deb(lock: Lock, name: str) -> Deb:
 
 
 def find_source(lock: Lock, name: str, part: str = "orig") -> Source:
-    """The one pinned archive of that Debian source."""
+    """The only pinned archive of that Debian source."""
     found = [source for source in lock.source if (source.name, source.part) == (name, part)]
     if len(found) != 1:
         raise TtCondaError(f"{lock.path}: {len(found)} pins for source {name} ({part})", _add_want(lock))

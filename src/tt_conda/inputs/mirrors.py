@@ -1,7 +1,7 @@
-"""Further places for pinned files: folders or URLs laid out as the store, named in ``$TT_CONDA_STORES``.
+"""Additional places for pinned files: folders or URLs with the store's layout, listed in ``$TT_CONDA_STORES``.
 
-They are asked before the package index and Debian's archive. The pin names the file and its sha256, so nothing of a
-mirror is trusted: a file with another hash is reported and not used. A mirror that cannot be reached is asked once.
+They are searched before the package index and Debian's archive. A pin has the file's name and sha256, so mirrors need
+no trust: a file with another hash is reported and not used. An unreachable mirror is tried only once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tt_conda.base.progress import Stage, console
 from tt_conda.inputs.store import Store
 
 LISTING = "store.json"
-"""The list of a store's files at its root, for those who fetch a store by URL: a server lists no folders."""
+"""List of a store's files at its root, for access by URL, as servers do not list folders."""
 
 _ANSWER = 10.0
-"""Seconds a server may take to connect, to answer, and between two pieces of a file."""
+"""Seconds allowed to connect, to answer, and between two chunks of a file."""
 _SLOWEST = 50_000
-"""Bytes a second: a slower server counts as one that hangs."""
+"""Bytes per second; a slower server counts as hanging."""
 _PIECE = 1 << 20
 
 
@@ -52,26 +52,26 @@ F = TypeVar("F", bound=FileToFetch)
 
 
 class NotReached(Exception):
-    """A mirror does not work at all; the message says how."""
+    """A mirror does not work at all; the message has the reason."""
 
 
 class Mirror:
-    """One further place, a folder or a URL."""
+    """One additional place, a folder or a URL."""
 
     def __init__(self, location: str) -> None:
         self.location = location.removeprefix("file://").rstrip("/") or "/"
         self.is_url = "://" in self.location
         self.down = ""
-        """Why it is not asked any more."""
+        """The reason it is no longer used."""
         self.said: dict[str, str] = {}
-        """Sha256 → why it did not give that file."""
+        """Sha256 → the reason it did not provide that file."""
         if self.is_url and not self.location.startswith(("http://", "https://")):
             raise TtCondaError(
-                f"{location} is neither a folder nor an http(s) URL", "Correct it, for instance in TT_CONDA_STORES."
+                f"{location} is neither a folder nor an http(s) URL", "Correct it, for example in TT_CONDA_STORES."
             )
 
     def fetch(self, file: FileToFetch, store: Store) -> Path | None:
-        """Copy a file into the store, verified; None where the mirror does not have it, which ``said`` explains.
+        """Copy a file into the store, verified; None if the mirror does not have it, with the reason in ``said``.
 
         Raises:
             TtCondaError: the store's disk is full, or the pin's file name is not a plain name.
@@ -82,7 +82,7 @@ class Mirror:
             return None
         try:
             pieces = self._read(str(place), file.size)
-            first = next(pieces, b"")  # opened, before a folder is made for it
+            first = next(pieces, b"")  # opened before a folder is created for it
             with store.scratch() as scratch:
                 part = scratch / file.filename
                 with disk_errors(store.folder), part.open("wb") as writer:
@@ -100,12 +100,12 @@ class Mirror:
                 console.print(f"{self.location}: {error}; not asked again", markup=False)
             self.said[file.sha256] = self.down
             return None
-        self.said[file.sha256] = f"has another file under its name (sha256 {got}), which was not used"
+        self.said[file.sha256] = f"has a different file under its name (sha256 {got}), which was not used"
         console.print(f"{self.location}: {place}: {self.said[file.sha256]}", markup=False)
         return None
 
     def read_listing(self) -> bytes:
-        """The listing of a store by URL.
+        """The listing of a store at a URL.
 
         Raises:
             TtCondaError: it cannot be fetched.
@@ -118,15 +118,15 @@ class Mirror:
             why = str(error)
         raise TtCondaError(
             f"{self.location}: {why}",
-            "Serve a folder that `tt-conda store export` made, or name the files to fetch with --lock.",
+            "Serve a folder made by `tt-conda store export`, or name the files to fetch with --lock.",
         )
 
     def _read(self, place: str, most: int) -> Iterator[bytes]:
-        """The pieces of a file, up to one byte more than ``most``.
+        """The chunks of a file, up to one byte more than ``most``.
 
         Raises:
             FileNotFoundError: the mirror works and does not have the file.
-            NotReached: the mirror does not work, or not in time.
+            NotReached: the mirror does not work, or is too slow.
         """
         return _download(f"{self.location}/{quote(place)}", most) if self.is_url else self._copy(place, most)
 
@@ -169,7 +169,7 @@ def _download(url: str, most: int) -> Iterator[bytes]:
                     raise NotReached(f"too slow ({done / took / 1000:.1f} kB/s)")
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code in (403, 404, 410):  # 403: S3 says it of what is not there
+        if error.code in (403, 404, 410):  # 403: S3's answer for a missing file
             raise FileNotFoundError(url) from error
         raise NotReached(f"answers with HTTP {error.code}") from error
     except TimeoutError as error:
@@ -187,7 +187,7 @@ def _mirrors(locations: tuple[str, ...]) -> list[Mirror]:
 
 
 def configured() -> list[Mirror]:
-    """The mirrors of ``$TT_CONDA_STORES``, the same objects for the whole process."""
+    """The mirrors in ``$TT_CONDA_STORES``, the same objects for the whole process."""
     return _mirrors(tuple(settings.stores()))
 
 
@@ -195,7 +195,7 @@ def collect(files: Collection[F], store: Store, progress: Stage | None = None) -
     """Take files from the store, else from the first mirror that has them.
 
     Returns:
-        the files that were found, by sha256, and those that were not.
+        The files found, by sha256, and the files not found.
 
     Raises:
         TtCondaError: the store's disk is full, or a file's name is not a plain name.
@@ -218,7 +218,7 @@ def _from_first(mirrors: Iterable[Mirror], file: FileToFetch, store: Store) -> P
 
 
 def tried(files: Iterable[FileToFetch]) -> str:
-    """Lines for an error: what each mirror said about the first of these files that it did not give."""
+    """Lines for an error: each mirror's reason for the first of these files that it did not provide."""
     lines = ""
     for mirror in configured():
         if said := next((mirror.said[file.sha256] for file in files if file.sha256 in mirror.said), ""):
@@ -227,4 +227,4 @@ def tried(files: Iterable[FileToFetch]) -> str:
 
 
 WAY_OUT = "set TT_CONDA_STORES to a folder or URL that has it (made with `tt-conda store export`)"
-"""How to get a file that its usual place has no longer; the middle of a sentence."""
+"""How to get a file that its usual place no longer has; the middle of a sentence."""

@@ -1,4 +1,4 @@
-"""``tt-conda lock-inputs FILE``: resolve what a lock file wants and pin what is there now."""
+"""``tt-conda lock-inputs FILE``: resolve a lock file's requirements and pin the current files."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _pin_sources(store: Store, suite: str, part: Literal["orig", "debian"], name
 
 
 def _rounds(wants: list[Want]) -> list[list[Want]]:
-    """Groups in which every name stands once (pip takes one version per call)."""
+    """Groups without repeated names (pip takes one version per call)."""
     rounds: list[dict[str, Want]] = []
     for want in wants:
         for group in rounds:
@@ -97,7 +97,7 @@ def _home(want: Want) -> tuple[str, Literal["orig", "debian"]]:
 
 
 def _exact(lock: Lock, want: Want) -> list[Wheel]:
-    """The pins of a want that names one version, if they are all there: an index never changes a file."""
+    """The pins of a want with an exact version, if complete: an index never changes a file."""
     found = [
         pin
         for pin in lock.wheel
@@ -111,10 +111,10 @@ def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
 
     Args:
         path: the lock file.
-        keep_exact: keep the pins of wants that name one version instead of downloading the same files again.
+        keep_exact: keep the pins of wants with an exact version instead of downloading the same files again.
 
     Raises:
-        TtCondaError: the file is not a lock file, or something that it wants cannot be had; it is unchanged then.
+        TtCondaError: the file is not a lock file, or a requirement cannot be fetched; the file is unchanged then.
     """
     lock = load(path)
     store = Store.default()
@@ -163,7 +163,7 @@ def refresh(path: Path, *, keep_exact: bool = False) -> Lock:
 
 
 def moved(before: Lock, after: Lock) -> list[str]:
-    """A line for each name whose pinned versions are not the same in both."""
+    """One line per name whose pinned versions differ."""
     old, new = _versions(before), _versions(after)
     return [
         f"{name} {', '.join(sorted(old[key] - new[key])) or '-'} → {', '.join(sorted(new[key] - old[key])) or '-'}"

@@ -1,4 +1,4 @@
-"""A tree of sources made from the pinned archives of a lock file."""
+"""A source tree from the pinned archives of a lock file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tt_conda.inputs.lock import Deb, Lock, Source, Want, find_deb, find_source,
 
 
 def unpack_sources(lock_file: Path, dest: Path) -> list[Path]:
-    """Unpack what a lock file's ``want`` tables put somewhere (``into``), fetching what is not in the cache.
+    """Unpack a lock file's archives to the folders in its ``want`` tables (``into``), fetching those not in the cache.
 
     Args:
         lock_file: with ``[[source]]`` and ``[[deb]]`` pins.
-        dest: the folder that ``into`` is relative to; made if need be.
+        dest: the folder that ``into`` is relative to; created if needed.
 
     Returns:
-        The folders that were filled, in the lock file's order.
+        The filled folders, in the lock file's order.
 
     Raises:
-        TtCondaError: a pin is missing, an archive cannot be fetched or read, or two of them have the same file.
+        TtCondaError: a pin is missing, an archive cannot be fetched or read, or two archives contain the same file.
     """
     lock = load(lock_file)
     wanted = [(want, _pin(lock, want)) for want in lock.want if want.into]
@@ -60,13 +60,13 @@ def _extract(archive: Path, folder: Path) -> None:
 
 
 def _folder(root: Path, want: Want, lock: Lock) -> Path:
-    """The folder whose contents are wanted."""
+    """The folder with the requested contents."""
     pattern = want.folder or "*"
     found = [path for path in sorted(root.glob(pattern)) if path.is_dir() and not path.is_symlink()]
     if len(found) != 1:
         raise TtCondaError(
-            f"{lock.path}: {want.source or want.deb}: {len(found)} folders in the archive are like {pattern!r}",
-            "Name one in `folder` of its [[want]] table.",
+            f"{lock.path}: {want.source or want.deb}: {len(found)} folders in the archive match {pattern!r}",
+            "Name one of them as `folder` in its [[want]] table.",
         )
     return found[0]
 
@@ -76,6 +76,6 @@ def _move(folder: Path, target: Path, archive: Path) -> None:
     for item in sorted(folder.iterdir()):
         if (target / item.name).exists():
             raise TtCondaError(
-                f"{archive.name}: {target / item.name} is there already", "Give it another `into`, or an empty folder."
+                f"{archive.name}: {target / item.name} already exists", "Use another `into`, or an empty folder."
             )
         shutil.move(item, target / item.name)

@@ -19,17 +19,17 @@ from tt_conda.base.files import disk_errors, sha256_of, write_atomically
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name can be a stored file's: no path, not hidden (so are the store's own files), printable."""
+    """Whether a name is valid for a stored file: no path, printable, and not hidden like the store's own files."""
     return 0 < len(name.encode(errors="replace")) <= 255 and name[0] != "." and "/" not in name and name.isprintable()
 
 
 def _lock(folder: Path, *, wait: bool) -> int | None:
-    """A handle that holds the lock of a folder while it is open; None where another has it or took it away."""
+    """An open handle with the lock of a folder; None if another process has the lock or deleted the folder."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
-    mine = wait  # on a file system without locks leftovers stay, and new folders are used
+    mine = wait  # on a file system without locks, leftovers stay and new folders are used
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = True
@@ -46,7 +46,7 @@ def _identity(path: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class Store:
-    """Files by sha256. What ``get`` returns has been verified: by hash once, then by size, time, inode."""
+    """Files by sha256. ``get`` returns only verified files: by hash the first time, then by size, time and inode."""
 
     folder: Path
 
@@ -56,13 +56,13 @@ class Store:
         return cls(settings.cache_dir() / "inputs")
 
     def path(self, sha256: str, filename: str) -> Path:
-        """Where a file stands or would stand."""
+        """The path of a file, stored or not."""
         if not is_plain_name(filename):
             raise TtCondaError(f"{filename!r} is not a plain file name", "Correct it in the lock file.")
         return self.folder / sha256[:2] / sha256 / filename
 
     def get(self, sha256: str, filename: str, size: int | None = None) -> Path | None:
-        """The verified file, or None where it is missing or was damaged (then it is removed)."""
+        """The verified file, or None if it is missing or damaged (and then removed)."""
         path = self.path(sha256, filename)
         mark = path.parent / ".verified"
         try:
@@ -81,7 +81,7 @@ class Store:
         return None
 
     def put(self, source: Path, sha256: str, filename: str | None = None) -> Path:
-        """Take ``source`` in under ``sha256``, which must be its hash; atomic. The source may be moved."""
+        """Store ``source`` atomically under ``sha256``, which must be its hash. The source may be moved."""
         target = self.path(sha256, filename or source.name)
         got = sha256_of(source)
         if got != sha256:
@@ -111,7 +111,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
             handle = None
-            while handle is None:  # another process may take it for a leftover before it is locked
+            while handle is None:  # another process may delete it as a leftover before it is locked
                 folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
                 handle = _lock(folder, wait=True)
         try:
@@ -121,7 +121,7 @@ class Store:
             os.close(handle)
 
     def _sweep(self) -> None:
-        """Remove what killed processes left behind: their locks went with them."""
+        """Remove leftovers of killed processes, recognised by their missing locks."""
         for left in self.folder.glob(".tmp-*"):
             if (handle := _lock(left, wait=False)) is not None:
                 shutil.rmtree(left, ignore_errors=True)

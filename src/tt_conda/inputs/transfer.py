@@ -1,4 +1,4 @@
-"""Stores copied: ``tt-conda store export`` and ``tt-conda store import``."""
+"""Copy stores: ``tt-conda store export`` and ``tt-conda store import``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Listing(BaseModel):
 
 
 def _scan(folder: Path) -> list[StoredFile]:
-    """The files of a store's folder, by their places; what lies elsewhere is not the store's."""
+    """The files of a store's folder, by path; files in other places do not belong to it."""
     found = []
     for path in sorted(folder.glob("??/*/*")):
         name = path.parent.name
@@ -62,13 +62,13 @@ def _pinned(locks: Iterable[Path]) -> dict[Path, list[Wheel | Deb | Source]]:
 
 
 def export(dest: Path, locks: Sequence[Path] = (), store: Store | None = None) -> int:
-    """Copy files of the store to another folder, with a listing; each is there whole or not at all.
+    """Copy files of the store to another folder atomically, with a listing.
 
-    What the folder has already is verified and left alone, so an interrupted export goes on when it is run again.
+    Existing files are verified and kept, so an interrupted export resumes when run again.
 
     Args:
-        dest: the folder; made if need be.
-        locks: only what these lock files pin, fetched where the store lacks it; none: all that the store has.
+        dest: the folder; created if needed.
+        locks: export only the files pinned here, fetched if the store lacks them; empty: the whole store.
         store: default: the one in the cache folder.
 
     Returns:
@@ -89,7 +89,7 @@ def export(dest: Path, locks: Sequence[Path] = (), store: Store | None = None) -
             if found := store.get(file.sha256, file.filename):
                 files[file.sha256], names[file.sha256] = found, file.filename
     if dest.exists() and not dest.is_dir():
-        raise TtCondaError(f"{dest} is not a folder", "Name a folder; it is made if it is not there.")
+        raise TtCondaError(f"{dest} is not a folder", "Name a folder; it is created if missing.")
     with stage(f"Export to {dest}", total=len(files)) as progress:
         for sha256, path in files.items():
             progress.describe(names[sha256])
@@ -114,19 +114,19 @@ def write_listing(dest: Path) -> int:
 
 
 def import_(source: str, locks: Sequence[Path] = (), store: Store | None = None) -> tuple[int, int]:
-    """Take files from another store, each verified by its hash; what is here already is not fetched again.
+    """Copy files from another store, verified by hash; existing files are not fetched again.
 
     Args:
         source: a folder (an export, or somebody's ``inputs`` folder), or the URL of an export.
-        locks: only what these lock files pin; none: everything.
+        locks: import only the files pinned here; empty: everything.
         store: default: the one in the cache folder.
 
     Returns:
-        the numbers of files that were taken, and that were here.
+        The numbers of imported and of existing files.
 
     Raises:
-        TtCondaError: the source cannot be read, or lacks files or has other ones under their names (the rest was
-            taken); the disk is full.
+        TtCondaError: the source cannot be read, lacks files, or has different ones under their names (the rest was
+            imported); the disk is full.
     """
     store, mirror = store or Store.default(), Mirror(source)
     wanted: Collection[FileToFetch] = [pin for pins in _pinned(locks).values() for pin in pins]
@@ -149,9 +149,11 @@ def import_(source: str, locks: Sequence[Path] = (), store: Store | None = None)
         lines = [f"  {file.filename}: {mirror.said[file.sha256]}" for file in failed[:10]]
         more = [f"  and {len(failed) - 10} more"] if len(failed) > 10 else []
         raise TtCondaError(
-            "\n".join([f"{mirror.location}: {len(failed)} of {len(unique)} files could not be taken:", *lines, *more]),
-            f"The others are in {store.folder} ({taken} taken now, {here} before). Take these from another store, or "
-            "export the source's again, and run the command once more.",
+            "\n".join(
+                [f"{mirror.location}: {len(failed)} of {len(unique)} files could not be imported:", *lines, *more]
+            ),
+            f"The others are in {store.folder} ({taken} imported now, {here} before). Import these from another store, "
+            "or export the source again, and repeat the command.",
         )
     return taken, here
 
@@ -171,5 +173,5 @@ def _read_listing(mirror: Mirror) -> list[StoredFile]:
         where = ".".join(str(part) for part in first["loc"])
         raise TtCondaError(
             f"{mirror.location}/{LISTING}: {where or 'the file'}: {first['msg']}",
-            "Nothing was taken. Is this a folder that `tt-conda store export` made?",
+            "Nothing was imported. Use a folder made by `tt-conda store export`.",
         ) from error

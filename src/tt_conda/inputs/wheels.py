@@ -1,4 +1,4 @@
-"""Wheels from the package index, by the machine's own pip, into the store."""
+"""Fetch wheels from the package index into the store, with the machine's pip."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tt_conda.inputs.lock import Wheel, canonical, find_wheel, find_wheels, load
 from tt_conda.inputs.store import Store
 
 ANY_PYTHON = "3.10"
-"""The Python that wheels for any Python are asked for with: the oldest that is supported."""
+"""Python version used to request wheels for any Python: the oldest supported one."""
 
 _GLIBCS = range(39, 4, -1)
 _PLATFORMS = [
@@ -24,11 +24,11 @@ _PLATFORMS = [
     "manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64",
 ]  # fmt: skip
 _LARGE = 8 << 20
-"""From this size on a wheel gets a pip process of its own, so that large downloads run side by side."""
+"""Wheels of this size or more get their own pip process, so that large downloads run in parallel."""
 
 
 def pip_command(*arguments: str) -> list[str]:
-    """A quiet call of this interpreter's pip, configured as the machine configures it."""
+    """A quiet call of this interpreter's pip, with the machine's configuration."""
     return [
         sys.executable, "-m", "pip", *arguments,
         "--disable-pip-version-check", "--no-input", "--progress-bar", "off",
@@ -36,7 +36,7 @@ def pip_command(*arguments: str) -> list[str]:
 
 
 def target_arguments(python: str) -> list[str]:
-    """The pip options that ask for linux-64 wheels of ``python``, whatever runs pip."""
+    """The pip options for linux-64 wheels for ``python``, whichever Python runs pip."""
     python = python or ANY_PYTHON
     abi = "cp" + python.replace(".", "")
     arguments = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--implementation", "cp"]
@@ -50,14 +50,15 @@ def target_arguments(python: str) -> list[str]:
 def run_pip(command: Sequence[str], what: str, folder: Path) -> str:
     """Run pip and return its output; a failure shows its last lines.
 
-    It runs in ``folder``, one of our own: ``python -m`` imports what lies in the current one.
+    It runs in ``folder``, one of our own, since ``python -m`` imports modules from the current folder.
     """
     done = process.run(command, env={**settings.pip_environ(), "PYTHONSAFEPATH": "1"}, cwd=folder, merge=True)
     if done.returncode == 0:
         return done.stdout
     if "No module named pip" in done.stdout:
         raise TtCondaError(
-            f"{sys.executable} has no pip, which fetches {what}", f"Install it: {sys.executable} -m ensurepip"
+            f"{sys.executable} has no pip, which is needed to fetch {what}",
+            f"Install it: {sys.executable} -m ensurepip",
         )
     noise = re.compile(r"^(Looking in |Location |.*\bis ignored\b|\[notice\]|\s*$)")
     lines = [line for line in done.stdout.splitlines() if not noise.match(line)]
@@ -71,7 +72,7 @@ def run_pip(command: Sequence[str], what: str, folder: Path) -> str:
 
 
 class PipFailed(TtCondaError):
-    """pip ended with an error that it explains itself."""
+    """pip failed with its own error message."""
 
     def __init__(self, what: str, tail: str, output: str) -> None:
         super().__init__(
@@ -86,7 +87,7 @@ def _label(entry: Wheel) -> str:
 
 
 def _translate(error: PipFailed, entries: Sequence[Wheel], lock: Path | str) -> TtCondaError:
-    """Pip's complaints about hashes and missing files, said of our entries."""
+    """Translate pip's messages about hashes and missing files to our entries."""
     pattern = r"(\S+?)==(\S+).*?\n\s*Expected sha256 ([0-9a-f]{64})\s+Got\s+([0-9a-f]{64})"
     for _, _, expected, got in re.findall(pattern, error.output):
         for entry in entries:
@@ -99,7 +100,7 @@ def _translate(error: PipFailed, entries: Sequence[Wheel], lock: Path | str) -> 
                     f"{_label(entry)}: the package index has no such file\n{error.what.split(chr(10), 1)[-1]}"
                     + mirrors.tried([entry]),
                     "The network may be down (see pip's lines). If the file was withdrawn, "
-                    f"{mirrors.WAY_OUT}, or pin what is there now: {refresh_command(lock)}",
+                    f"{mirrors.WAY_OUT}, or pin the current file: {refresh_command(lock)}",
                 )
     return TtCondaError(error.what + mirrors.tried(entries), error.way_out)
 
@@ -125,7 +126,7 @@ def _download(store: Store, python: str, entries: Sequence[Wheel], lock: Path | 
                 others = ", ".join(sorted(p.name for p in got.iterdir())[:5])
                 raise TtCondaError(
                     f"{_label(entry)}: pip downloaded another file ({others})",
-                    f"Pin what is there now: {refresh_command(lock)}",
+                    f"Pin the current file: {refresh_command(lock)}",
                 )
             digest = sha256_of(file)
             if digest != entry.sha256:
@@ -136,7 +137,7 @@ def _download(store: Store, python: str, entries: Sequence[Wheel], lock: Path | 
 
 
 def _batches(entries: Sequence[Wheel]) -> list[tuple[str, list[Wheel]]]:
-    """Groups that one pip call can fetch: one Python, each name once; large wheels alone, largest first."""
+    """Groups for one pip call each: one Python, no repeated names; large wheels alone, largest first."""
     alone = sorted((e for e in entries if e.size >= _LARGE), key=lambda e: -e.size)
     batches: list[tuple[str, list[Wheel]]] = [(e.python, [e]) for e in alone]
     small: list[tuple[str, dict[str, Wheel]]] = []
@@ -159,16 +160,16 @@ def fetch_all(
     *,
     lock: Path | str = "FILE",
 ) -> dict[str, Path]:
-    """Every wheel by its sha256: from the store, a mirror, or the index; several downloads run at once.
+    """Every wheel by its sha256: from the store, a mirror, or the index, with parallel downloads.
 
     Args:
         entries: the pins.
-        progress: advanced by one for each wheel.
+        progress: advanced by one per wheel.
         store: default: the one in the cache folder.
-        lock: the lock file that has the pins, for messages.
+        lock: the lock file with the pins, for messages.
 
     Raises:
-        TtCondaError: a wheel cannot be had, or is another file than the pinned one; the disk is full.
+        TtCondaError: a wheel cannot be fetched, or is not the pinned file; the disk is full.
     """
     store = store or Store.default()
     found, missing = mirrors.collect(entries, store, progress)
@@ -187,7 +188,7 @@ def fetch_wheel(entry: Wheel, store: Store | None = None, *, lock: Path | str = 
 
 
 def pinned(lock_file: Path, version: str | None, python: str | None) -> Wheel:
-    """The wheel of a lock file for this version; where the Python does not matter, the first of them.
+    """The wheel of a lock file for this version; the first of them if the Python does not matter.
 
     Raises:
         TtCondaError: the lock file has no such wheel.

@@ -1,1 +1,1 @@
-"""What people and machines get to see."""
+"""Output for people and machines."""

@@ -1,4 +1,4 @@
-"""The result of a carving, as a table or as JSON."""
+"""The result of carving, as a table or as JSON."""
 
 from __future__ import annotations
 

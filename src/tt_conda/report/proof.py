@@ -1,4 +1,4 @@
-"""The proof as tables: each library with its package and how often it is mapped, beside the wheels it came from."""
+"""The proof as tables: each library with its package and number of mappings, beside its wheels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tt_conda.workspace.proof import Proof
 
 
 def show(proof: Proof) -> None:
-    """Print the tables to standard output, and what is left out or wrong to standard error."""
+    """Print the tables to standard output, and omissions and errors to standard error."""
     out = Console(highlight=False)
     if not out.is_terminal:
         out.width = 160
     names = list(proof.objects)
-    table = Table(box=None, pad_edge=False, title="each library, its one package, and how often a process maps it")
+    table = Table(box=None, pad_edge=False, title="each library, its package, and how often a process maps it")
     for column in ("package", "library", "path", *names):
         table.add_column(column, overflow="fold", justify="left" if column not in names else "right")
     for (library, package, path), counts in sorted(_rows(proof).items(), key=lambda row: (row[0][1], row[0][0])):
@@ -47,9 +47,9 @@ def show(proof: Proof) -> None:
 
 
 def _beside_wheels(name: str, from_wheels: Mapping[str, list[int]], objects: Sequence[MappedObject]) -> Table:
-    """What a process maps of two wheels, and of the same libraries from packages.
+    """The libraries that a process maps from two wheels, and the same libraries from packages.
 
-    Versions are left out: auditwheel puts more of them into sonames (libmpi.so.40.40.7 for libmpi.so.40).
+    Versions are omitted: auditwheel puts more digits into sonames (libmpi.so.40.40.7 for libmpi.so.40).
     """
     table = Table(box=None, pad_edge=False, title=f"\n{name}: libraries a process maps", title_justify="left")
     for column in ("library", "from the wheels", "MB", "from our packages", "MB"):
@@ -80,7 +80,7 @@ def _sum(libraries: Iterable[Sequence[int]]) -> tuple[str, str]:
 
 
 def _rows(proof: Proof) -> dict[tuple[str, str, str], dict[str, int]]:
-    """Libraries in ``lib/``, and the modules of the packages that the proof is about."""
+    """Libraries in ``lib/``, and the modules of the packages under test."""
     rows: dict[tuple[str, str, str], dict[str, int]] = {}
     for name, objects in proof.objects.items():
         prefix = proof.prefixes[name]

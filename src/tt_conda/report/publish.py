@@ -1,4 +1,4 @@
-"""What was published, in a few lines."""
+"""The result of publishing, in a few lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tt_conda.channel.publish import Published
 
 
 def show(result: Published) -> None:
-    """Say what was published and what was there."""
+    """Print the published packages and the number of existing ones."""
     for name in result.published:
         console.print(f"  {name}")
     there = f", {len(result.there)} there already" if result.there else ""

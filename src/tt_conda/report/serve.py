@@ -1,4 +1,4 @@
-"""How to use channels that are being served."""
+"""How to use served channels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tt_conda.base.progress import console
 
 
 def show(urls: Sequence[str]) -> None:
-    """Print the channels' URLs on standard output, and on standard error how conda and pixi take them."""
+    """Print the channels' URLs to standard output, and their use with conda and pixi to standard error."""
     for url in urls:
         typer.echo(url)
     channels = [*urls, "conda-forge"]
@@ -18,6 +18,6 @@ def show(urls: Sequence[str]) -> None:
         f"""\
 conda:     conda create --prefix env {" ".join(f"--channel {channel}" for channel in channels)} ttnn
 pixi.toml: channels = [{", ".join(f'"{channel}"' for channel in channels)}]
-^C ends it.""",
+Stop with ^C.""",
         markup=False,
     )

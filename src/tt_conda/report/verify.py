@@ -1,4 +1,4 @@
-"""What came of building packages again: for people, and as JSON."""
+"""The result of rebuilding packages, as text or JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def show(verdicts: Sequence[Rebuilt], *, as_json: bool = False) -> None:
         same = "[green]same[/green]" if verdict.same else "[red]other[/red]"
         console.print(f"{same}  {verdict.package.name}  [dim]sha256 {verdict.again}[/dim]")
         for missing in verdict.missing:
-            console.print(f"  built with {missing}, which is not here: with what is here instead", style="yellow")
+            console.print(
+                f"  built with {missing}, which is unavailable; rebuilt with available packages instead", style="yellow"
+            )
         for path, found in groupby(verdict.differences, key=lambda item: item.path):
             console.print(f"  {path or 'the package file'}", markup=False)
             for item in found:
                 console.print(f"    {item.what}", markup=False)
     count = sum(verdict.same for verdict in verdicts)
-    console.print(f"{count} of {len(verdicts)} packages are the same, bit for bit")
+    console.print(f"{count} of {len(verdicts)} packages are identical, bit for bit")
 
 
 def _document(verdict: Rebuilt) -> dict[str, object]:

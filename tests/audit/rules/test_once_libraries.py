@@ -48,7 +48,7 @@ def test_one_wheel_has_libdevice_twice() -> None:
         "ttnn/build/lib/libdevice.so",
         "ttnn.libs/libdevice-79b22e8e.so",
     ]
-    assert "one build-id" in finding.evidence[0]
+    assert "same build-id" in finding.evidence[0]
     assert finding.bytes == 4_747_449
 
 
@@ -73,7 +73,7 @@ def test_copies_are_bytes_that_could_go(tmp_path: Path) -> None:
     shutil.copy(first, tmp_path / "b/libx.so.1")
     (finding,) = found(read_targets([tmp_path / "a", tmp_path / "b"]), "TC101")
     assert (finding.subject, finding.bytes) == ("libx.so.1", first.stat().st_size)
-    assert finding.evidence[0] == "equal content"
+    assert finding.evidence[0] == "identical content"
     assert found(read_targets([tmp_path / "a", tmp_path / "b"], once=True), "TC101") == []
 
 

@@ -84,8 +84,8 @@ def test_banners_tell_the_version(tmp_path: Path) -> None:
                         soname=None)  # fmt: skip
     (finding,) = found(read_targets([tmp_path]), "TC105")
     assert finding.subject == "zlib"
-    assert "its banner says version 1.2.13" in finding.evidence[0]
-    assert "its banner says version 1.3.1" in finding.evidence[1]
+    assert "its version string says 1.2.13" in finding.evidence[0]
+    assert "its version string says 1.3.1" in finding.evidence[1]
 
 
 def test_traces_are_found_without_section_headers(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_first_takes_over_what_the_second_defines_and_uses(tmp_path: Path) -
     scene = read_targets([tmp_path / "one", tmp_path / "two", tmp_path / "both"])
     (finding,) = found(scene, "TC402")
     assert finding.severity is Severity.WARNING
-    assert finding.message == "libone.so takes over 1 symbols that libtwo.so defines and uses itself."
+    assert finding.message == "libone.so intercepts 1 symbols that libtwo.so defines and uses itself."
     assert _really(tmp_path / "both") == 1
 
 

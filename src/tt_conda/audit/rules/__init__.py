@@ -20,17 +20,17 @@ from tt_conda.audit.objects import Object
 
 @dataclass(frozen=True)
 class Rule:
-    """What identifies a rule, and what its findings have in common."""
+    """A rule's identity, and the defaults of its findings."""
 
     code: str
     name: str
-    """States the pattern, in words with hyphens: ``library-twice``."""
+    """The pattern, in hyphenated words: ``library-twice``."""
     severity: Severity
-    """Of its findings, unless one says otherwise."""
+    """Default for its findings."""
     summary: str
     """One sentence."""
     remedy: str
-    """What to do, one sentence; a finding may be more precise."""
+    """The fix, in one sentence; a finding may be more precise."""
 
     def finding(
         self, subject: str, message: str, places: Iterable[Object | Place], *, severity: Severity | None = None,
@@ -61,7 +61,7 @@ def all_rules() -> dict[str, Registered]:
     """Code → rule, in the order of the codes.
 
     Raises:
-        ValueError: two rules have one code or name, or a rule's file is not called after it.
+        ValueError: two rules share a code or name, or a rule's file is not named after it.
     """
     found: dict[str, Registered] = {}
     names: set[str] = set()
@@ -71,7 +71,7 @@ def all_rules() -> dict[str, Registered]:
         module = importlib.import_module(f"{__name__}.{item.name}")
         rule: Rule = module.RULE
         if item.name != f"{rule.code.lower()}_{rule.name.replace('-', '_')}":
-            raise ValueError(f"the rule {rule.code} {rule.name} lies in {item.name}.py")
+            raise ValueError(f"the rule {rule.code} {rule.name} is in {item.name}.py")
         if rule.code in found or rule.name in names:
             raise ValueError(f"two rules are called {rule.code} or {rule.name}")
         names.add(rule.name)
@@ -80,7 +80,7 @@ def all_rules() -> dict[str, Registered]:
 
 
 def nearest(text: str, count: int = 3) -> list[str]:
-    """Codes of the rules whose code or name is most like a text, the most likely first."""
+    """Codes of the rules whose code or name is closest to a text, best match first."""
     codes = {item.rule.name: code for code, item in all_rules().items()} | {code.lower(): code for code in all_rules()}
     close = difflib.get_close_matches(text.strip().lower(), codes, count * 2, 0.3)
     return list(dict.fromkeys(codes[name] for name in close))[:count] or list(all_rules())[:count]

@@ -1,24 +1,24 @@
-"""The same library is there more than once.
+"""Several copies of the same library.
 
-**Why it matters.** Each copy costs its size on every machine. When two of them get into one process, which takes no
-more than two packages that each bring their own, there are two sets of the library's global variables: two device
-registries, two thread pools, two memory caches, and a handle that one copy made means nothing to the other.
+**Why it matters.** Each copy takes up space on every machine. If two packages bundle the same library, one process can
+load both copies. It then has two sets of the library's global variables: two device registries, two thread pools, two
+memory caches. A handle created by one copy is meaningless to the other.
 
-Copies are told by their soname with auditwheel's hash undone (`libdevice-79b22e8e.so` is `libdevice.so`), where they
-export the same names; by the build-id that the linker wrote; or by equal content. Python modules and plugins share
-names without being copies (`_C.so`), so only equal build-ids or content count for them. Runtimes of which a process
-must have only one are TC106's, copies within one folder that were symbolic links are TC102's.
+Two files are copies if they have the same soname, ignoring auditwheel's hash (`libdevice-79b22e8e.so` is
+`libdevice.so`), and export the same names; or if they have the same build-id or the same content. Python modules and
+plugins share names without being copies (`_C.so`), so for them only build-id and content count. TC106 covers runtimes
+that must be unique in a process, TC102 copies within one folder that used to be symbolic links.
 
-**Seen in the wild.** `torch-ttnn-shutov` 0.1.0 brings `libtt_metal.so`, `libdevice.so`, `_ttnncpp.so` and
-`libtt_stl.so` again, which `ttnn-shutov` has. `ttnn` 0.63.0 has `libdevice.so` and `libdevice-79b22e8e.so`.
-`psycopg2-binary` brings a second `libssl.so.3` and `libcrypto.so.3`, next to those that Python's own `ssl` uses
+**Seen in the wild.** `torch-ttnn-shutov` 0.1.0 bundles `libtt_metal.so`, `libdevice.so`, `_ttnncpp.so` and
+`libtt_stl.so`, which are also in `ttnn-shutov`. `ttnn` 0.63.0 has `libdevice.so` and `libdevice-79b22e8e.so`.
+`psycopg2-binary` bundles a second `libssl.so.3` and `libcrypto.so.3`, beside those used by Python's own `ssl`
 (psycopg/psycopg2#543).
 
-**What to do.** Ship the library in one package and depend on it. In a wheel, leave it out of the repair
-(`auditwheel repair --exclude libtt_metal.so`); in a conda recipe, put its package into `host`.
+**What to do.** Ship the library in one package and depend on it. For a wheel, exclude it from the repair
+(`auditwheel repair --exclude libtt_metal.so`); in a conda recipe, add its package to `host`.
 
-**False alarms.** Two packages may need builds of one library that differ (an older version, other options) although
-they carry one soname; then it is still two copies, but one cannot serve for both until that is resolved.
+**False alarms.** Two packages may need different builds of a library (an older version, other options) under the same
+soname. These are still two copies, but one cannot replace the other until the difference is resolved.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tt_conda.elf import plain_soname
 
 RULE = Rule(
     "TC101", "library-twice", Severity.WARNING,
-    "The same library is there more than once.",
-    "Ship it in one package and let the others depend on that.",
+    "Several copies of the same library.",
+    "Ship it in one package and make the others depend on that package.",
 )  # fmt: skip
 
 _FEW = 5
-"""Exported names; with fewer of them, nothing can be concluded from those that differ."""
+"""Exported names; with fewer, differences prove nothing."""
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
@@ -57,7 +57,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         where = f"in {' and in '.join(owners)}" if len(owners) > 1 else f"in {owners[0]}"
         yield RULE.finding(
             group.library,
-            f"{group.library} is there {len(kept)} times, {where}.",
+            f"{len(kept)} copies of {group.library}, {where}.",
             kept, bytes=superfluous, evidence=_evidence(group, kept), remedy=_remedy(kept, owners),
         )  # fmt: skip
 
@@ -66,14 +66,14 @@ def _remedy(items: list[Object], owners: list[str]) -> str | None:
     if len(owners) > 1:
         return None
     if all(item.is_program for item in items):
-        return "Keep one of the files; make the others links to it, or scripts that start it."
-    return "Keep one of the files, and give what needs it a search path that leads there."
+        return "Keep one of the files; replace the others by links to it, or by scripts that start it."
+    return "Keep one of the files, and add its folder to the search paths of the objects that need it."
 
 
 def _alike(one: Object, other: Object, is_linked: bool) -> bool:
-    """Whether two objects of one name are one library, and not two plugins or two authors' ``libcommon.so``.
+    """Whether two objects with one name are one library, and not two plugins or two authors' ``libcommon.so``.
 
-    Of what nothing links to by this name, the exports must show it; of a library, they must not contradict.
+    If nothing links to the name, the exports must agree; for a linked library, they must only not contradict it.
     """
     if one.identity == other.identity or _build_ids([one, other]) == 1:
         return True
@@ -85,25 +85,25 @@ def _alike(one: Object, other: Object, is_linked: bool) -> bool:
 
 
 def _build_ids(items: list[Object]) -> int:
-    """How many different ones they have; 0 where one has none."""
+    """Number of different build-ids; 0 if an object has none."""
     found = {item.elf.build_id for item in items}
     return 0 if None in found else len(found)
 
 
 def _evidence(group: Copies, items: list[Object]) -> Iterator[str]:
     if len({item.identity for item in items}) == 1:
-        yield "equal content"
+        yield "identical content"
     elif _build_ids(items) == 1:
-        yield f"one build-id, {items[0].elf.build_id}: one link made them, what differs was changed later"
+        yield f"same build-id {items[0].elf.build_id}: linked once, modified later"
     else:
         names = sorted({item.soname for item in items})
         if len({item.library for item in items}) == 1:
-            undone = ", auditwheel's hash undone" if any(item.soname != item.library for item in items) else ""
-            yield f"one soname{undone}: {', '.join(names)}"
+            undone = ", ignoring auditwheel's hash" if any(item.soname != item.library for item in items) else ""
+            yield f"same soname{undone}: {', '.join(names)}"
         else:
             yield f"sonames of one library: {', '.join(names)}"
         counts = [len(item.elf.symbols.defined) for item in items]
         both = frozenset.intersection(*(item.elf.symbols.defined for item in items))
-        yield f"different builds: {len(both):,} of {max(counts):,} exported names are in each"
+        yield f"different builds: {len(both):,} of {max(counts):,} exported names are common to all"
     for item in items:
         yield f"{item}: {item.size:,} bytes"

@@ -1,19 +1,19 @@
-"""A library's symbolic links are stored as whole copies of it.
+"""Symlinks of a library stored as full copies.
 
-**Why it matters.** A versioned library is installed as one file and one or two links to it: `libx.so` → `libx.so.0` →
-`libx.so.0.9.14`. Wheels cannot hold links, so what builds a wheel from an installed tree stores the file again under
-each name. That multiplies its size, and a program that opens one name while its libraries need another gets two
-copies with separate global variables, as the linker tells files apart by their inode.
+**Why it matters.** A versioned library is installed as one file with one or two links to it: `libx.so` → `libx.so.0` →
+`libx.so.0.9.14`. Wheels cannot hold links, so a wheel built from an installed tree contains the file once per name.
+That multiplies its size. And since the linker distinguishes files by inode, a program that opens one name while its
+libraries need another gets two copies with separate global variables.
 
 **Seen in the wild.** `ttnn` 0.81.1 has `libtt-umd.so`, `libtt-umd.so.0` and `libtt-umd.so.0.9.14`, the same 7.8 MB
 three times, and `libtracy.so` twice; `pyarrow` has `libarrow_python.so` three times.
-ai-dynamo/nixl#1567 is about a plugin that was loaded twice because of it; pypa/wheel#400 and
-tensorflow/tensorflow#27556 are about the missing links.
+ai-dynamo/nixl#1567 reports a plugin that was loaded twice for this reason; pypa/wheel#400 and
+tensorflow/tensorflow#27556 discuss the missing links.
 
-**What to do.** In a wheel, keep only the name that others need (the soname: `readelf -d`) and leave out the others,
-which serve the compiler only. Conda packages hold links: do not dereference them when copying (`cp -a`).
+**What to do.** In a wheel, keep only the soname, which other objects need (`readelf -d`), and drop the other names,
+which only the compiler uses. Conda packages can hold links: do not dereference them when copying (`cp -a`).
 
-**False alarms.** None known. Hard links, which cost nothing, are told from copies by their inode.
+**False alarms.** None known. Hard links, which cost nothing, are recognised by their inode.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tt_conda.audit.rules import Rule
 
 RULE = Rule(
     "TC102", "symlinks-as-copies", Severity.WARNING,
-    "A library's symbolic links are stored as whole copies of it.",
-    "Keep the file under its soname only, or store the other names as links.",
+    "Symlinks of a library stored as full copies.",
+    "Keep the file only under its soname, or store the other names as symlinks.",
 )  # fmt: skip
 
 
@@ -45,10 +45,10 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             superfluous = full.size * (len(files) - 1)
             yield RULE.finding(
                 full.library,
-                f"{names}, {'links' if len(links) > 1 else 'a link'} to {full.name} by rights, "
-                f"{'are whole copies' if len(links) > 1 else 'is a whole copy'} of it.",
+                f"{names} should be {'symlinks' if len(links) > 1 else 'a symlink'} to {full.name} but "
+                f"{'are full copies' if len(links) > 1 else 'is a full copy'}.",
                 [*reversed(links), full], bytes=superfluous,
-                evidence=[f"equal content of {full.size:,} bytes in one folder", *_soname(full)],
+                evidence=[f"identical content of {full.size:,} bytes in one folder", *_soname(full)],
             )  # fmt: skip
 
 

@@ -1,15 +1,16 @@
-"""Two packages put different objects at one path.
+"""Two packages install different objects at the same path.
 
-**Why it matters.** The one that is installed last wins, and the other package then runs with a library that it was
-not built with. Removing either one deletes the file for both. conda says that a path is clobbered and goes on; pip
-says nothing at all.
+**Why it matters.** The package installed last wins, and the other one then runs with a library that it was not built
+with. Removing either package deletes the file for both. conda prints a clobber warning and continues; pip prints
+nothing.
 
 **Seen in the wild.** `opencv-python` and `opencv-python-headless` both install `cv2/cv2.abi3.so`;
 `psycopg2` and `psycopg2-binary` both install `psycopg2/_psycopg…so`.
 
-**What to do.** Install one of the two. If both packages are yours, move the file into a third one that both depend on.
+**What to do.** Install only one of the two. If both packages are yours, move the file to a third package and depend on
+it.
 
-**False alarms.** None known: equal content at one path is not reported.
+**False alarms.** None known: identical content at one path is not reported.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from tt_conda.audit.rules import Rule
 
 RULE = Rule(
     "TC103", "file-replaced", Severity.WARNING,
-    "Two packages put different objects at one path.",
-    "Install one of the two, or let both depend on a package that has the file.",
+    "Two packages install different objects at the same path.",
+    "Install only one of the two, or make both depend on a package with the file.",
 )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         if before.identity != after.identity:
             yield RULE.finding(
                 after.member,
-                f"{after.owner} replaces {before.name}, which {before.owner} put at the same path, by another one.",
+                f"{after.owner} overwrites {before.name} of {before.owner} with a different file at the same path.",
                 [after, before], bytes=before.size,
                 evidence=[f"{item}: {item.size:,} bytes, build-id {item.elf.build_id}" for item in (before, after)],
             )  # fmt: skip

@@ -1,20 +1,20 @@
 """Two different libraries export the same symbols.
 
 **Why it matters.** The dynamic linker binds a name to the first object in its search order that defines it (gABI,
-chapter 5, "Shared Object Dependencies"). While the two libraries are loaded apart nothing happens; once one program
-links to both, or one of them is loaded with `RTLD_GLOBAL`, calls that were meant for one of them go to the other.
+chapter 5, "Shared Object Dependencies"). Nothing happens while the two libraries are loaded separately. Once a program
+links to both, or one is loaded with `RTLD_GLOBAL`, calls meant for one of them go to the other.
 
-Only strong symbols count. Weak and unique ones are those of templates and inline functions, which every object may
-have, and what differs in its symbol version is not mixed up. Where one load brings in both and calls are really
-taken over, TC402 says so instead; Python modules are TC105's and TC401's.
+Only strong symbols count: every object may have weak and unique ones, from templates and inline functions. Symbols
+with different symbol versions do not clash. If both libraries are loaded together and calls are actually intercepted,
+TC402 reports it instead. TC105 and TC401 cover Python modules.
 
 **Seen in the wild.** `libreadline` and `libedit`; a reference `liblapack` beside OpenBLAS; two forks of one library
 under different names.
 
-**What to do.** Link to one of them. If the second is a bundled copy, hide what it exports
+**What to do.** Link to only one of them. If the second is a bundled copy, hide its exports
 (`-fvisibility=hidden`, `-Wl,--exclude-libs,ALL`).
 
-**False alarms.** Libraries that are made to stand in for each other (allocators, stubs, tracing wrappers).
+**False alarms.** Libraries designed to replace each other (allocators, stubs, tracing wrappers).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tt_conda.audit.rules import Rule
 RULE = Rule(
     "TC104", "same-exports", Severity.NOTE,
     "Two different libraries export the same symbols.",
-    "Link to one of them, or hide what the other one exports.",
+    "Link to only one of them, or hide the other one's exports.",
 )  # fmt: skip
 
 

@@ -1,29 +1,28 @@
-"""There are two runtimes of which a process must have only one: OpenMP, BLAS, MPI.
+"""Two runtimes that must be unique in a process: OpenMP, BLAS, MPI.
 
-**Why it matters.** These libraries own things that exist once in a process: the pool of threads, the connection to the
-MPI launcher. LLVM's and Intel's OpenMP (`libomp`, `libiomp5`) look for another copy of themselves when they start,
-and end the process:
+**Why it matters.** These libraries own per-process resources: the thread pool, the connection to the MPI launcher.
+LLVM's and Intel's OpenMP (`libomp`, `libiomp5`) check for another copy of themselves at startup, and abort the process:
 
     OMP: Error #15: Initializing libiomp5.so, but found libomp.so already initialized.
 
-GCC's `libgomp` does not look. Two of it, or one of it beside LLVM's, run side by side: twice as many threads as cores,
-`OMP_NUM_THREADS` read twice, `omp_set_num_threads` and threadpoolctl reaching one of them, and now and then a
-deadlock after `fork`. `KMP_DUPLICATE_LIB_OK=TRUE` silences the error, and its own text says that the program may
-then crash or compute wrong results.
+GCC's `libgomp` does not check. Two copies of it, or one beside LLVM's, run side by side: twice as many threads as
+cores, `OMP_NUM_THREADS` read twice, `omp_set_num_threads` and threadpoolctl affecting only one of them, and an
+occasional deadlock after `fork`. `KMP_DUPLICATE_LIB_OK=TRUE` suppresses the error; its own text says that the program
+may then crash or compute wrong results.
 
-Two builds of OpenBLAS whose symbols have different names (numpy's `scipy_…64_` with 64-bit integers and scipy's
-`scipy_…`) do not mix up calls. They cost their size and a second pool of threads, so that is a note. So is an
-environment in which nothing needs one of the two: conda's `libgcc` brings `libgomp` wherever it goes.
+Two builds of OpenBLAS with different symbol names (numpy's `scipy_…64_` with 64-bit integers and scipy's `scipy_…`) do
+not intercept each other's calls. They only cost space and a second thread pool, so that is a note. It is also a note if
+nothing in the environment needs one of the two: conda's `libgcc` always brings `libgomp`.
 
-**Seen in the wild.** `scikit-learn` and `pykdtree` each bring a `libgomp` with auditwheel's hash in its name; conda's
-`llvm-openmp` meets the `libgomp` in a torch wheel (prefix-dev/pixi#6818, pytorch/pytorch#98836, #193520);
-`ttnn-shutov` 0.65.0 and `torch-ttnn-shutov` 0.2.0 each bring Open MPI; conda's and a wheel's MPI (mpi4py#155).
+**Seen in the wild.** `scikit-learn` and `pykdtree` each bundle a `libgomp` with auditwheel's hash in its name. conda's
+`llvm-openmp` is loaded beside the `libgomp` in a torch wheel (prefix-dev/pixi#6818, pytorch/pytorch#98836, #193520).
+`ttnn-shutov` 0.65.0 and `torch-ttnn-shutov` 0.2.0 each bundle Open MPI. conda's MPI beside a wheel's (mpi4py#155).
 
-**What to do.** Take all packages that use the runtime from one place: everything from conda, whose `_openmp_mutex`,
-`blas` and `mpi` packages choose one for all; or everything from PyPI.
+**What to do.** Take all packages that use the runtime from one source: everything from conda, whose `_openmp_mutex`,
+`blas` and `mpi` packages select one for all, or everything from PyPI.
 
-**False alarms.** Two runtimes whose users never meet in one process. Where the audit found one load that brings in
-both, the evidence names it.
+**False alarms.** Two runtimes that are never used in one process. If the audit found one load that brings in both, the
+evidence names it.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ from tt_conda.audit.words import listed
 
 RULE = Rule(
     "TC106", "runtime-twice", Severity.WARNING,
-    "There are two runtimes of which a process must have only one.",
-    "Take all packages that use the runtime from one place, all from conda or all from PyPI.",
+    "Two runtimes that must be unique in a process.",
+    "Take all packages that use the runtime from one source: all from conda, or all from PyPI.",
 )  # fmt: skip
 
 
 _CALLED = frozenset({"dgemm_", "cblas_dgemm", "dgemm_64_", "cblas_dgemm64_"})
-"""What users of BLAS call, if its build has not put something before it."""
+"""A function that users of BLAS call, without a build's prefix."""
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
@@ -88,9 +87,9 @@ def _finding(analysis: Analysis, family: str, members: list[tuple[Object, Kind]]
         evidence.append(f"nothing in the environment needs {listed(item.soname for item in unused)}")
     severity = Severity.ERROR if where and aborting else Severity.NOTE if apart or alone else Severity.WARNING
     names = ", ".join(f"{name} {len(each)} times" if len(each) > 1 else name for name, each in kinds.items())
-    clash = f"in one process they end it with `{aborting}`" if aborting else f"in one process {clashes()[family]}"
+    clash = f"in one process they abort it with `{aborting}`" if aborting else f"in one process {clashes()[family]}"
     return RULE.finding(
-        family, f"There are {len(members)} runtimes for {family} ({names}): {clash}.", [item for item, _ in members],
+        family, f"{len(members)} runtimes for {family} ({names}): {clash}.", [item for item, _ in members],
         severity=severity, bytes=superfluous, evidence=evidence,
     )  # fmt: skip
 

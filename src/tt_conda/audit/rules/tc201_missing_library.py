@@ -1,26 +1,26 @@
-"""A library is needed that is nowhere where it is looked for, neither in the targets nor, if allowed, on the machine.
+"""A needed library is missing: not in the targets and, if the machine may provide it, not there either.
 
-**Why it matters.** The dynamic linker loads all that is NEEDED or nothing: `import` and `dlopen` end with
+**Why it matters.** The dynamic linker loads every NEEDED library or fails: `import` and `dlopen` end with
 `cannot open shared object file: No such file or directory`.
 
-**Seen in the wild.** `libtracy` missing beside ttnn's `libtt_metal.so`; Qt plugins in PyQt5 that need parts of Qt which
-are not in the wheel (`libQt53DCore.so.5`). torch's `bin/test_shim`, whose search path is that of torch's build, not
-the one to `lib/` beside it.
+**Seen in the wild.** `libtracy` missing beside ttnn's `libtt_metal.so`. Qt plugins in PyQt5 that need parts of Qt not
+included in the wheel (`libQt53DCore.so.5`). torch's `bin/test_shim`, whose search path is that of torch's build
+instead of the `lib/` beside it.
 
-**What to do.** Ship the library in the package, or depend on the package that brings it and make the search path lead
-to it. When only some of the packages are audited, name the one that brings it as another target.
+**What to do.** Ship the library in the package, or depend on the package that provides it and set the search path
+accordingly. If you audit only some of the packages, add the providing package as another target.
 
-A program that needs what lies in a folder which is not searched does not start either. (Of a library or a module that
-is TC203, as something else may have loaded it first.)
+A program also fails to start if its library is in a folder that is not searched. (For a library or module that is
+TC203, as something else may have loaded it first.)
 
-**Severity.** An error where a program, a Python module or a library of the environment's `lib/` does not load; a
-warning for what is only opened by name, as plugins are: who opens it usually does without. Of wheels and packages that
-are not installed, it is an error where the name has auditwheel's hash, as then no other package can bring it; a note
-for a library that a package is known to bring which is not among the targets; else a warning: what this machine has
-does not count, only what every machine may be relied on to have.
+**Severity.** An error if a program, a Python module or a library in the environment's `lib/` does not load. A warning
+for objects that are only opened by name, such as plugins: their host usually copes without them. For wheels and
+packages that are not installed: an error if the name has auditwheel's hash, as no other package can provide it then; a
+note if a package outside the targets is known to provide it; otherwise a warning. This machine's own libraries do not
+count, only those that every machine can be expected to have.
 
-**False alarms.** A program that a wrapper starts with LD_LIBRARY_PATH. Code that loads a library of this name by its
-path before, from a place outside of the targets. Of a wheel that is audited alone, what its dependencies bring.
+**False alarms.** A program started by a wrapper with LD_LIBRARY_PATH. Code that first loads a library of this name by
+path, from outside the targets. For a wheel audited alone, the libraries of its dependencies.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from tt_conda.providers import load_providers
 
 RULE = Rule(
     "TC201", "missing-library", Severity.ERROR,
-    "A library is needed that nothing provides.",
-    "Ship the library, or depend on the package that brings it and make the search path lead to it.",
+    "A needed library is missing.",
+    "Ship the library, or depend on the package that provides it and set the search path accordingly.",
 )  # fmt: skip
 
 _WHEELS = {"libtorch": "torch", "pytorch": "torch"}
-"""Conda package → the wheel that brings the same library."""
+"""Conda package → the wheel that provides the same library."""
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def _not_searched(analysis: Analysis) -> Iterator[Finding]:
         yield RULE.finding(
             names[0],
             f"{listed(names)}, which {listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')}, "
-            f"{verb(names, 'is', 'are')} in {listed(folders)}, where it does not look: "
+            f"{verb(names, 'is', 'are')} in {listed(folders)}, which is not searched: "
             f"{listed((item.name for item in roots), 3)} {verb(roots, 'does', 'do')} not start.",
             [*needers, *(root for root in roots if root not in needers)],
             remedy=f"Give {listed((item.name for item in needers), 3)} the search path: "

@@ -1,19 +1,19 @@
-"""A library is taken from outside of the environment.
+"""A library comes from outside the environment.
 
-**Why it matters.** It works on this machine, with this version of that library; on another machine the library may be
-missing, or have another ABI. In a conda environment everything but the C library comes from packages. A manylinux wheel
-may take what its policy lists (PEP 600; auditwheel's `lib_whitelist`) and nothing else.
+**Why it matters.** It works on this machine, with this version of the library; on another machine the library may be
+missing, or have another ABI. In a conda environment, everything but the C library comes from packages. A manylinux
+wheel may use only the libraries in its policy (PEP 600; auditwheel's `lib_whitelist`).
 
-**Seen in the wild.** PyQt5's wheels take `libxkbcommon.so.0`, `libfontconfig.so.1` and much of xcb from the machine, so
-that they fail in slim containers with `could not load the Qt platform plugin "xcb"`.
+**Seen in the wild.** PyQt5's wheels take `libxkbcommon.so.0`, `libfontconfig.so.1` and much of xcb from the machine. In
+slim containers they fail with `could not load the Qt platform plugin "xcb"`.
 
-**What to do.** In a conda package: depend on the package that brings the library (`libstdcxx`, `libgl`, …) and give the
-object an RPATH that leads to the environment's `lib/`. In a wheel: let auditwheel vendor it, or tell people what to
-install.
+**What to do.** In a conda package, depend on the package that provides the library (`libstdcxx`, `libgl`, …) and give
+the object an RPATH to the environment's `lib/`. In a wheel, let auditwheel vendor it, or document it as a system
+requirement.
 
-**False alarms.** Drivers that must come from the machine (`libcuda.so.1`, `libGLX_nvidia.so.0`). Which of the
-libraries are found depends on the machine that the audit runs on: those that it lacks are TC201, and so are all of
-them for wheels and packages that are not installed.
+**False alarms.** Drivers that must come from the machine (`libcuda.so.1`, `libGLX_nvidia.so.0`). The result depends on
+the machine that runs the audit: libraries missing from it are TC201, and so are all of them for wheels and packages
+that are not installed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from tt_conda.audit.words import listed, plain_owner
 
 RULE = Rule(
     "TC202", "outside-environment", Severity.WARNING,
-    "A library is taken from outside of the environment.",
-    "Depend on the package that brings it, or ship it.",
+    "A library comes from outside the environment.",
+    "Depend on the package that provides it, or ship it.",
 )  # fmt: skip
 
 _DRIVERS = frozenset({"libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1"})
-"""They belong to the kernel module: only the machine can have the right ones."""
+"""They belong to the kernel module, so only the machine has the right ones."""
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:

@@ -1,17 +1,17 @@
-"""A library is found only because something else happened to be loaded before.
+"""A library is found only if another object was loaded first.
 
-**Why it matters.** The dynamic linker uses a library again that has the needed soname, wherever it came from. An object
-whose own search path does not lead to what it needs therefore works after one `import` and fails after another, and it
-gets whichever copy came first.
+**Why it matters.** The dynamic linker reuses a loaded library with the needed soname, wherever it came from. An object
+whose own search path does not lead to its dependencies therefore works after one `import` and fails after another, and
+it gets whichever copy came first.
 
 **Seen in the wild.** ttnn-shutov 0.65.0: `ttnn/__init__.py` opens nine libraries in order with `dlopen`, because the
-OpenMPI in the wheel does not find its own parts. Extensions of PyTorch that rely on `import torch`.
+OpenMPI in the wheel does not find its own parts. PyTorch extensions that rely on `import torch`.
 
-**What to do.** Give the object a search path that leads there: `$ORIGIN/…` in a wheel, `$ORIGIN/../lib` in an
-environment. If it must rely on an import, let the package's `__init__` make it before the extension is loaded.
+**What to do.** Give the object a search path to the library: `$ORIGIN/…` in a wheel, `$ORIGIN/../lib` in an
+environment. If it must rely on an import, make that import in the package's `__init__`, before the extension is loaded.
 
-**False alarms.** The package's own `__init__` sees to the order; the audit does not run it. Then it works, as long as
-nobody opens the extension in another way.
+**False alarms.** The package's own `__init__` loads the libraries in the right order; the audit does not run it. Then
+it works unless the extension is opened in another way.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tt_conda.audit.words import listed, plain_owner, verb
 
 RULE = Rule(
     "TC203", "loaded-first", Severity.WARNING,
-    "A library is found only because something else happened to be loaded before.",
-    "Give the object a search path, relative to $ORIGIN, that leads to the library.",
+    "A library is found only if another object was loaded first.",
+    "Give the object a search path to the library, relative to $ORIGIN.",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             f"{listed(names)}, which {'it' if owner == provider else provider} has in a folder that is not searched: "
             f"loading works only after something else has loaded {verb(names, 'it', 'them')}.",
             needers,
-            remedy=f"Give {verb(needers, 'it', 'them')} a search path that leads there: "
+            remedy=f"Give {verb(needers, 'it', 'them')} a search path to that folder: "
             f"patchelf --set-rpath '{':'.join(search_paths(found))}'."
             if len({lost.needer.path.rpartition('/')[0] for lost in found}) == 1 else None,
             evidence=[f"{lost.needer.member} needs {lost.name}, which is {lost.provider.member}" for lost in found

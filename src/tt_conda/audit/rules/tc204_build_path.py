@@ -1,16 +1,17 @@
-"""A search path leads to the build machine, or to wherever the program was started.
+"""A search path leads to the build machine or to the working directory.
 
-**Why it matters.** An absolute RPATH or RUNPATH is searched on every machine. Where the folder does not exist it costs
-time; where somebody can create it, libraries of theirs are loaded; where it exists by chance, the wrong ones are. An
-empty or relative entry means the working directory: whoever can write there runs code (CWE-426).
+**Why it matters.** An absolute RPATH or RUNPATH is searched on every machine. If the folder does not exist, the search
+only costs time. If somebody else can create it, their libraries are loaded; if it exists by chance, the wrong libraries
+are. An empty or relative entry means the working directory: anybody who can write there can run code (CWE-426).
 
 **Seen in the wild.** ttnn-shutov 0.65.0: RUNPATH `/opt/openmpi-v5.0.7-ulfm/lib:/project/build_Release/lib:$ORIGIN`.
 
 **What to do.** Keep only entries relative to `$ORIGIN`: `patchelf --set-rpath`, CMake's `CMAKE_INSTALL_RPATH`, or
 `CMAKE_BUILD_WITH_INSTALL_RPATH`.
 
-**False alarms.** Programs that are made for one place on one machine, such as what `cmake --install` puts into
-`/usr/local`. Paths below the audited environment itself are none, nor conda's placeholders, which installing replaces.
+**False alarms.** Programs made for one place on one machine, such as those that `cmake --install` puts into
+`/usr/local`. Paths below the audited environment are not reported, nor are conda's placeholders, which are replaced at
+installation.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tt_conda.audit.words import listed
 RULE = Rule(
     "TC204", "build-path", Severity.WARNING,
     "A search path leads to the build machine or to the working directory.",
-    "Set the search path to entries relative to $ORIGIN.",
+    "Use only entries relative to $ORIGIN.",
 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             path,
             f"The {tag} of {listed((item.name for item in items), 3)} has {'; and '.join(said)}.",
             items,
-            remedy=f"Set it to what is relative to the object: patchelf --set-rpath '{':'.join(kept)}'"
+            remedy=f"Keep only the entries relative to the object: patchelf --set-rpath '{':'.join(kept)}'"
             if kept else "Remove it: patchelf --remove-rpath.",
             evidence=[f"{tag} {path}"],
         )  # fmt: skip

@@ -1,18 +1,18 @@
-"""A library is missed because a RUNPATH serves only the object that has it.
+"""A library is not found because RUNPATH does not apply to indirect dependencies.
 
-**Why it matters.** A DT_RPATH is also searched for what the libraries need that it found; a DT_RUNPATH is not
-(ld.so(8)). Linkers write RUNPATH by default (`--enable-new-dtags`), so a program or module that worked with RPATH stops
-finding the dependencies of its dependencies.
+**Why it matters.** A DT_RPATH is also searched for the dependencies of the libraries found through it; a DT_RUNPATH is
+not (ld.so(8)). Linkers write RUNPATH by default (`--enable-new-dtags`), so a program or module that worked with RPATH
+no longer finds the dependencies of its dependencies.
 
-**Seen in the wild.** ttnn-shutov 0.65.0: `libtt_metal.so` has the RUNPATH `…:$ORIGIN` and finds `libmpi.so.40` by it;
+**Seen in the wild.** ttnn-shutov 0.65.0: `libtt_metal.so` finds `libmpi.so.40` through its RUNPATH `…:$ORIGIN`.
 `libmpi.so.40` has no search path, and does not find `libopen-pal.so.80` in the same folder.
 
-**What to do.** Give the library that needs it a search path of its own (`$ORIGIN`): that is right with both tags. Or
-link with `-Wl,--disable-new-dtags`.
+**What to do.** Give the library with the missing dependency its own search path (`$ORIGIN`); that works with both tags.
+Or link with `-Wl,--disable-new-dtags`.
 
-**Severity.** An error where a program does not start because of it: before that, nothing can have loaded the library.
+**Severity.** An error if it keeps a program from starting, since nothing can have loaded the library before that.
 
-**False alarms.** Something opens the missed library before, by its path; see TC203.
+**False alarms.** Some code opens the missing library by path first; see TC203.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tt_conda.audit.words import listed, verb
 
 RULE = Rule(
     "TC205", "runpath-not-inherited", Severity.WARNING,
-    "A library is missed because a RUNPATH serves only the object that has it.",
-    "Give the library that needs it a search path of its own: patchelf --set-rpath '$ORIGIN'.",
+    "A library is not found because RUNPATH does not apply to indirect dependencies.",
+    "Give the library with the missing dependency its own search path: patchelf --set-rpath '$ORIGIN'.",
 )  # fmt: skip
 
 
@@ -45,12 +45,12 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         yield RULE.finding(
             needer.soname,
             f"{needer.name} needs {listed(names)} and does not find {'it' if len(names) == 1 else 'them'}: the RUNPATH "
-            f"of {via.name}, which would lead there, is not used for what {needer.name} needs; "
+            f"of {via.name} leads there but does not apply to the dependencies of {needer.name}; "
             f"{listed((item.name for item in blocked), 3)} "
             f"{verb(blocked, 'does', 'do')} not load by itself.",
             [needer, via],
             severity=Severity.ERROR if any(item.is_program for item in blocked) else None,
-            remedy=f"Give {needer.name} a search path of its own: "
+            remedy=f"Give {needer.name} its own search path: "
             f"patchelf --set-rpath '{':'.join(search_paths(found))}'.",
             evidence=[f"RUNPATH {via.elf.runpath} of {via.member}",
                       *(f"{lost.name} is {lost.provider.member}" for lost in found if lost.provider)],

@@ -1,13 +1,13 @@
-"""A library with a hash in its name is needed by another package than the one that vendors it.
+"""A package links to another package's vendored library by its hashed name.
 
-**Why it matters.** auditwheel puts eight digits of a library's hash into its soname, so that nobody else finds it. Who
-links to that name is bound to one build of the other package: the next release has another hash, and the library is
-missing.
+**Why it matters.** auditwheel adds eight digits of a library's hash to its soname to keep the library private. An
+object that links to that name works with only one build of the other package: in the next release the hash changes, and
+the library is missing.
 
-**Seen in the wild.** Extensions that were linked against the repaired wheel of ttnn or torch instead of its build tree
+**Seen in the wild.** Extensions linked against the repaired wheel of ttnn or torch instead of its build tree
 (`libtt_metal-f5848393.so`).
 
-**What to do.** Link against the library under its plain soname, and let auditwheel leave it out
+**What to do.** Link to the library under its plain soname, and exclude it from the repair
 (`auditwheel repair --exclude`).
 
 **False alarms.** Two wheels that are always released together and pin each other exactly.
@@ -26,8 +26,8 @@ from tt_conda.elf import plain_soname
 
 RULE = Rule(
     "TC206", "hashed-soname-across-packages", Severity.WARNING,
-    "A library with a hash in its name is needed by another package than the one that vendors it.",
-    "Link to its plain soname, and leave it out when auditwheel repairs the wheel (--exclude).",
+    "A package links to another package's vendored library by its hashed name.",
+    "Link to its plain soname, and exclude it from the repair (auditwheel repair --exclude).",
 )  # fmt: skip
 
 
@@ -47,6 +47,6 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         yield RULE.finding(
             name,
             f"{listed((item.name for item in needers), 3)} of {owner} {verb(needers, 'needs', 'need')} {name}, "
-            f"a copy that {provider.owner} vendors under a name which its next build will not have.",
+            f"a copy vendored by {provider.owner} under a name that changes with its next build.",
             [*needers, provider],
         )

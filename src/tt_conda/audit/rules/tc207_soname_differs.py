@@ -1,16 +1,16 @@
-"""A library's file is not called what others need it as.
+"""A library's file name differs from its soname.
 
-**Why it matters.** The linker writes a library's soname into what is linked to it, and the dynamic linker looks for a
-*file* of that name. Where the file is called otherwise, and no link has the soname's name, the library is not found
-although it lies where it is looked for.
+**Why it matters.** The linker writes a library's soname into each object linked to it, and the dynamic linker looks for
+a *file* of that name. If the file has another name, and no symlink has the soname's, the library is not found although
+it is in the right folder.
 
-**Seen in the wild.** Libraries that were copied or renamed without their links (`libfoo.so.1.2.3` without
-`libfoo.so.1`), as zip archives, and so wheels, cannot hold links.
+**Seen in the wild.** Libraries copied or renamed without their symlinks (`libfoo.so.1.2.3` without `libfoo.so.1`):
+zip archives, and so wheels, cannot hold links.
 
-**What to do.** Name the file after its soname, or set the soname to the file's name and relink what needs it
+**What to do.** Name the file after its soname, or set the soname to the file's name and update the objects that need it
 (`patchelf --set-soname`, `--replace-needed`).
 
-**False alarms.** None known: files whose other name nobody needs are not reported.
+**False alarms.** None known: a differing name that no object needs is not reported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tt_conda.audit.words import listed, verb
 
 RULE = Rule(
     "TC207", "soname-differs", Severity.ERROR,
-    "A library's file is not called what others need it as.",
+    "A library's file name differs from its soname.",
     "Name the file after its soname.",
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         yield RULE.finding(
             provider.soname,
             f"{listed((item.name for item in needers), 3)} {verb(needers, 'needs', 'need')} {provider.soname}; "
-            f"the folder that is searched has it only as {provider.name}, so that it is not found.",
+            f"the searched folder has it only as {provider.name}, so it is not found.",
             [provider, *needers],
-            remedy=f"Call the file {provider.soname}, or add a link of that name.",
+            remedy=f"Rename the file to {provider.soname}, or add a symlink of that name.",
         )

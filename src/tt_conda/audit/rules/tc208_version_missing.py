@@ -1,17 +1,17 @@
-"""A library is found, but not with the symbol version that is needed.
+"""A library is found but lacks a required symbol version.
 
-**Why it matters.** Before any symbol is looked up, the dynamic linker compares the versions that an object needs with
-those that the library defines, and refuses: ``version `GLIBCXX_3.4.31' not found (required by …)``. It means that the
-library which is found is older than the one that was linked to, or another build of it.
+**Why it matters.** Before looking up any symbol, the dynamic linker compares the versions required by an object with
+those defined by the library, and refuses: ``version `GLIBCXX_3.4.31' not found (required by …)``. The library found is
+older than the one used at link time, or a different build of it.
 
-**Seen in the wild.** A conda environment whose `libstdc++.so.6` is older than the compiler of a package; a
-`LD_LIBRARY_PATH` or an RPATH that leads to the machine's `libstdc++.so.6` before the environment's.
+**Seen in the wild.** A conda environment whose `libstdc++.so.6` is older than a package's compiler. An
+`LD_LIBRARY_PATH` or RPATH that finds the machine's `libstdc++.so.6` before the environment's.
 
-**What to do.** Put the newer library first, or build against the older one. For glibc: build on an older system or
+**What to do.** Put the newer library first, or build against the older one. For glibc, build on an older system or
 against an older sysroot.
 
-**False alarms.** None known. Of wheels and packages that are not installed, what comes from the machine is not
-compared: see TC303.
+**False alarms.** None known. For wheels and packages that are not installed, the machine's libraries are not compared:
+see TC303.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tt_conda.audit.words import listed
 
 RULE = Rule(
     "TC208", "version-missing", Severity.ERROR,
-    "A library is found, but not with the symbol version that is needed.",
+    "A library is found but lacks a required symbol version.",
     "Provide the newer library, or build against the older one.",
 )  # fmt: skip
 
@@ -47,10 +47,10 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         if provider is None:
             yield RULE.finding(
                 library,
-                f"{needer.name} needs versions of {library}, which none of its NEEDED names brings in: the dynamic "
+                f"{needer.name} needs versions of {library}, which none of its NEEDED entries brings in: the dynamic "
                 "linker stops with a failed assertion.",
                 [needer],
-                remedy="Its NEEDED was changed without its version table: use patchelf 0.18 or newer, or relink.",
+                remedy="NEEDED was changed without the version table: use patchelf 0.18 or newer, or relink.",
                 evidence=versions,
             )
             continue

@@ -1,22 +1,22 @@
-"""A symbol is needed that nothing provides.
+"""A needed symbol has no provider.
 
-**Why it matters.** Python opens its modules with every symbol bound at once (RTLD_NOW): one that nothing in the
+**Why it matters.** Python binds all symbols of a module when it opens it (RTLD_NOW): a symbol that nothing in the
 module's closure defines ends the import with `undefined symbol: _ZN…`. Elsewhere it ends the program at the first call.
 
 **Seen in the wild.** torch-ttnn-shutov 0.1.0 beside ttnn-shutov 0.62.0 lacks
 `ttnn::operations::conv::conv_transpose2d::ConvTranpose2dOperation::invoke(ttsl::StrongType<unsigned char,
 ttnn::QueueIdTag>, …)`: the two were not built from the same sources.
 
-**What to do.** Build against the version of the library that is there, or pin the version that was built against.
-Where one's own library is forgotten at linking, link with `-Wl,--no-undefined`.
+**What to do.** Build against the installed version of the library, or pin the version used in the build. To catch a
+library missing from your own link line, link with `-Wl,--no-undefined`.
 
-**How it is judged.** Every strong undefined symbol is looked up as glibc does (elf/dl-lookup.c), its version respected,
-in what the program started with and in the closure of what is opened. Symbols of the Python interpreter count as
-provided where there is none among the targets. Where a needed library is not among the targets, its symbols are not
-reported again: only those whose outermost C++ namespace is exported by a library that *is* there.
+**How it is checked.** Every strong undefined symbol is looked up as in glibc (elf/dl-lookup.c), with its version, in
+the program's initial scope and in the closure of the opened object. Symbols of the Python interpreter count as provided
+if no interpreter is among the targets. If a needed library is not among the targets, its symbols are not reported
+again: only those whose outermost C++ namespace is exported by a library that *is* present.
 
-**False alarms.** Plugins take symbols from the program that opens them. What neither Python imports nor a program or an
-imported module needs is a note where some other object among the targets has the symbols, else a warning.
+**False alarms.** Plugins take symbols from the program that opens them. For an object that neither Python imports nor a
+program or imported module needs, the finding is a note if another target has the symbols, else a warning.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from tt_conda.elf.demangle import demangle, namespace_of
 
 RULE = Rule(
     "TC301", "undefined-symbol", Severity.ERROR,
-    "A symbol is needed that nothing provides.",
-    "Build against the version of the library that is there, or pin the version that was built against.",
+    "A needed symbol has no provider.",
+    "Build against the installed version of the library, or pin the version used in the build.",
 )  # fmt: skip
 
 
@@ -71,14 +71,14 @@ def _finding(analysis: Analysis, each: Undefined, namespace: str, names: list[st
         severity = Severity.NOTE if elsewhere else Severity.WARNING
         certainty = Certainty.POSSIBLE if elsewhere else Certainty.LIKELY
     whose = f" of {namespace}::" if namespace else ""
-    that = f"no library that it needs has; {elsewhere.name} has {verb(names, 'it', 'them')}" if elsewhere else None
+    that = f"none of its libraries has; {elsewhere.name} has {verb(names, 'it', 'them')}" if elsewhere else None
     return RULE.finding(
         readable[0] if len(names) == 1 else namespace or names[0],
         f"{item.name} needs {readable[0]}, which {that or 'nothing provides'}."
         if len(names) == 1
         else f"{item.name} needs {len(names)} symbols{whose} that {that or 'nothing provides'}: {listed(readable, 2)}.",
         [item, *([elsewhere] if elsewhere else [])],
-        remedy=f"Link {item.name} to {elsewhere.soname}, or have it opened first with RTLD_GLOBAL."
+        remedy=f"Link {item.name} to {elsewhere.soname}, or open that first with RTLD_GLOBAL."
         if elsewhere else None,
         severity=severity,
         certainty=certainty,

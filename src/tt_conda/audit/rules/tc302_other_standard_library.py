@@ -1,12 +1,12 @@
-"""A symbol is provided, but with the other C++ standard library's types.
+"""A symbol exists only with the other C++ standard library's types.
 
-**Why it matters.** `std::string` of libc++ is `std::__1::basic_string<…>`, that of libstdc++
-`std::__cxx11::basic_string<…>`: two types with different contents, and two names for every function that takes one.
-What was compiled with one library cannot call what was compiled with the other, and ends with `undefined symbol`,
-although the function is there. The same happens between libstdc++'s two ABIs (`_GLIBCXX_USE_CXX11_ABI=0`).
+**Why it matters.** libc++'s `std::string` is `std::__1::basic_string<…>`, libstdc++'s is
+`std::__cxx11::basic_string<…>`: two types with different layouts, and two names for every function that takes one. Code
+compiled with one library cannot call code compiled with the other. It fails with `undefined symbol`, although the
+function exists. The same happens between libstdc++'s two ABIs (`_GLIBCXX_USE_CXX11_ABI=0`).
 
-**Seen in the wild.** An extension of PyTorch that was compiled with clang 17 and libc++, beside the official PyTorch,
-which is compiled with GCC and libstdc++:
+**Seen in the wild.** A PyTorch extension compiled with clang 17 and libc++, beside the official PyTorch, compiled with
+GCC and libstdc++:
 
     custom_device_extension.so: undefined symbol:
     _ZN3c106detail14torchCheckFailEPKcS2_jRKNSt3__112basic_stringIcNS3_11char_traitsIcEENS3_9allocatorIcEEEE
@@ -14,8 +14,8 @@ which is compiled with GCC and libstdc++:
 That is `c10::detail::torchCheckFail(char const*, char const*, unsigned int, std::__1::basic_string<char> const&)`;
 `libc10.so` has it as `torchCheckFail(…, std::__cxx11::basic_string<char> const&)` (pytorch/glow#5713 is the same).
 
-**What to do.** Compile both with one standard library: the extension with `-stdlib=libstdc++`, or the library that it
-calls with `-stdlib=libc++`. Only C functions may be called across.
+**What to do.** Compile both with the same standard library: the extension with `-stdlib=libstdc++`, or the library it
+calls with `-stdlib=libc++`. Only C functions can be called across.
 
 **False alarms.** None known.
 """
@@ -33,8 +33,8 @@ from tt_conda.elf.demangle import demangle
 
 RULE = Rule(
     "TC302", "other-standard-library", Severity.ERROR,
-    "A symbol is provided, but with the other C++ standard library's types.",
-    "Compile both with one C++ standard library (-stdlib=libstdc++ or -stdlib=libc++).",
+    "A symbol exists only with the other C++ standard library's types.",
+    "Compile both with the same C++ standard library (-stdlib=libstdc++ or -stdlib=libc++).",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 
 
 def _library(name: str) -> str:
-    """What a symbol's types say of its compiler, where the other library has a symbol that is called alike."""
+    """The standard library implied by a symbol's types, for a symbol whose counterpart exists in the other library."""
     if flavour := flavour_of_name(name):
         return {"libc++": "libc++ (std::__1)", "libstdc++": "libstdc++ (std::__cxx11)"}[flavour]
     return "libstdc++'s old ABI (_GLIBCXX_USE_CXX11_ABI=0)" if "Ss" in name else "libstdc++"

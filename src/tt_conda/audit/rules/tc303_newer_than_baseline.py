@@ -1,18 +1,18 @@
-"""A newer C or C++ library is needed than was promised.
+"""An object needs a newer C or C++ library than its package declares.
 
-**Why it matters.** A wheel's platform tag (`manylinux_2_28`) and a conda package's `__glibc >=2.28` say on which
-systems it works. An object that needs a newer symbol version fails there with ``version `GLIBC_2.34' not found``, after
-the installer has found nothing wrong.
+**Why it matters.** A wheel's platform tag (`manylinux_2_28`) and a conda package's `__glibc >=2.28` declare the systems
+on which it works. There, an object that needs a newer symbol version fails with ``version `GLIBC_2.34' not found``,
+although the installer raised no objection.
 
-**Seen in the wild.** Wheels that were built on the developer's machine and renamed instead of repaired; libraries that
-were copied from a newer distribution into an older one's container.
+**Seen in the wild.** Wheels built on the developer's machine and renamed instead of repaired. Libraries copied from a
+newer distribution into an older one's container.
 
-**What to do.** Build in the container, or against the sysroot, of the policy that is promised; or promise the newer one
+**What to do.** Build in the container, or against the sysroot, of the declared policy; or declare the newer one
 (`auditwheel addtag`, conda's `c_stdlib_version`).
 
-**How it is judged.** glibc against the tag itself; GLIBCXX, CXXABI and GCC against what the manylinux policy of that
-glibc allows (auditwheel's table), where the library comes from the machine. Versions that are needed weakly do not
-count.
+**How it is checked.** glibc versions are compared with the tag itself. GLIBCXX, CXXABI and GCC versions are compared
+with the manylinux policy for that glibc (auditwheel's table), if the library comes from the machine. Weakly needed
+versions do not count.
 
 **False alarms.** None known.
 """
@@ -31,8 +31,8 @@ from tt_conda.audit.words import listed, plain_owner, verb
 
 RULE = Rule(
     "TC303", "newer-than-baseline", Severity.ERROR,
-    "A newer C or C++ library is needed than was promised.",
-    "Build against the older library, or promise the newer one.",
+    "An object needs a newer C or C++ library than its package declares.",
+    "Build against the older library, or declare the newer one.",
 )  # fmt: skip
 
 _MACHINES = {"libstdc++.so.6", "libgcc_s.so.1"}
@@ -75,7 +75,7 @@ def _finding(baseline: Baseline, family: str, limit: Version, items: dict[Object
     return RULE.finding(
         f"{plain_owner(baseline.owner)} {family}",
         f"{listed((item.name for item in worst), 3)} {verb(worst, 'needs', 'need')} {needed}"
-        f"{f' (for {listed(symbols, 3)})' if symbols else ''}; {baseline.owner} promises to do with "
+        f"{f' (for {listed(symbols, 3)})' if symbols else ''}; {baseline.owner} declares only "
         f"{family}_{'.'.join(map(str, limit))} ({baseline.said_by}).",
         items,
         evidence=[f"{item.member}: {family}_{'.'.join(map(str, version))}" for item, version in items.items()],

@@ -1,20 +1,20 @@
 """Two C++ runtimes are loaded together.
 
-**Why it matters.** libstdc++ and libc++ have different types under the names that people write, and each has its own
-exception and stream state. Side by side they work as long as only C functions are called across; an object that hands a
+**Why it matters.** libstdc++ and libc++ have different types under the same source names, and each has its own
+exception and stream state. They can coexist as long as only C functions are called across. An object that passes a
 `std::string`, or a class that contains one, to an object of the other kind corrupts memory, or does not load (TC302).
-Two copies of one runtime share their names, so that parts of one use parts of the other.
+Two copies of one runtime share symbol names, so parts of one use parts of the other.
 
-**Seen in the wild.** pytorch/TensorRT#4592, isl-org/Open3D#1757: crashes in `std::` code after two libraries with
-runtimes of their own were imported.
+**Seen in the wild.** pytorch/TensorRT#4592, isl-org/Open3D#1757: crashes in `std::` code after importing two libraries
+with their own runtimes.
 
-**What to do.** Compile what calls each other with one standard library. Do not ship a runtime that others bring too.
+**What to do.** Compile objects that call each other with the same standard library. Do not ship a runtime that other
+packages also bring.
 
-**How it is judged.** An error where one object takes C++ symbols (other than the runtimes' own) from an object that was
-compiled with the other library; a note where none does.
+**How it is checked.** An error if an object takes C++ symbols (other than the runtimes' own) from an object compiled
+with the other library; otherwise a note.
 
-**False alarms.** C++ interfaces that hand over nothing of the standard library, neither as arguments nor inside a
-class.
+**False alarms.** C++ interfaces that pass no standard library types, neither as arguments nor inside a class.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tt_conda.elf.demangle import demangle, namespace_of
 RULE = Rule(
     "TC304", "two-cxx-runtimes", Severity.NOTE,
     "Two C++ runtimes are loaded together.",
-    "Compile what calls each other with one C++ standard library.",
+    "Compile objects that call each other with the same C++ standard library.",
 )  # fmt: skip
 
 _RUNTIMES_OWN = frozenset({"std", "__gnu_cxx", "__cxxabiv1"})
@@ -64,7 +64,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             severity = Severity.NOTE if len({item.library for item in runtimes}) > 1 else Severity.WARNING
             yield RULE.finding(
                 " ".join(names),
-                f"{listed((root.name for root in roots), 3)} brings in {listed(names)} together; no C++ symbols cross "
+                f"{listed((root.name for root in roots), 3)} brings in {listed(names)} together; no C++ calls "
                 "between objects of the two kinds.",
                 [*roots, *sorted(runtimes, key=lambda item: item.path)],
                 severity=severity,
@@ -84,6 +84,6 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 
 
 def _cxx(taker: Object, giver: Object) -> frozenset[str]:
-    """The C++ symbols that one takes from the other, the runtimes' own excepted."""
+    """The C++ symbols that one object takes from another, except the runtimes' own."""
     shared = taker.elf.symbols.undefined & giver.elf.symbols.defined
     return frozenset(name for name in shared if name.startswith("_Z") and namespace_of(name) not in _RUNTIMES_OWN)

@@ -1,26 +1,26 @@
-"""Extensions that bundle static libraries: how safe it is to load them beside others.
+"""Symbol safety of Python extensions that bundle static libraries.
 
-**Why it matters.** A static library that is linked into a Python extension without hidden visibility leaves all of its
-symbols in the extension's export table. What that does depends on how extensions are loaded:
+**Why it matters.** A static library linked into a Python extension without hidden visibility leaves all of its symbols
+in the extension's export table. The effect depends on how extensions are loaded:
 
-- Python opens extensions with `RTLD_LOCAL` (`sys.getdlopenflags()`). Strong symbols of one extension then do not take
-  over those of another: each is searched in its own scope, after the program's. Several copies live side by side.
+- Python opens extensions with `RTLD_LOCAL` (`sys.getdlopenflags()`). Strong symbols of one extension then do not
+  intercept those of another: each is looked up in its own scope, after the program's. Several copies coexist.
 - After `sys.setdlopenflags(os.RTLD_GLOBAL | …)`, with `LD_PRELOAD`, or when a program links to or opens the extension
-  globally, its exports come first for everything that is loaded later. Two versions of one library then mix.
-- `STB_GNU_UNIQUE` symbols (static variables of inline functions and templates, as GCC emits them) are merged across
-  the whole process whatever the flags are (glibc, elf/dl-lookup.c, do_lookup_unique), and keep the object loaded.
+  globally, its exports take precedence for everything loaded later. Two versions of one library then mix.
+- `STB_GNU_UNIQUE` symbols (static variables of inline functions and templates, as emitted by GCC) are merged across the
+  whole process regardless of flags (glibc, elf/dl-lookup.c, do_lookup_unique), and keep the object loaded.
 
-The grades: **good**: the bundled library's symbols are hidden, only what Python asks for is exported. **depends**:
-symbols of its own or of a bundled library are exported, and nothing else in this environment exports the same ones,
-so what happens depends on what is added. **poor**: another extension here exports the same symbols, and only
-`RTLD_LOCAL` keeps them apart. All grades are notes: as long as Python loads the extensions as it does, nothing breaks.
+The grades: **good**: the bundled library's symbols are hidden, and only Python's entry point is exported. **depends**:
+symbols of its own or of a bundled library are exported, but nothing else in this environment exports the same ones, so
+the result depends on future additions. **poor**: another extension here exports the same symbols, and only `RTLD_LOCAL`
+keeps them apart. All grades are notes: as long as Python loads extensions in its default way, nothing breaks.
 
-**Seen in the wild.** `cyllama` 0.2.18 has ggml in four extensions, hidden, which is good; its web server's extension
-exports 204 names of Mongoose (`mg_…`), so on the whole it depends.
+**Seen in the wild.** `cyllama` 0.2.18 has ggml, hidden, in four extensions, which is good. Its web server's extension
+exports 204 names of Mongoose (`mg_…`), so its overall grade is depends.
 
 **What to do.** Compile static libraries with `-fvisibility=hidden -fvisibility-inlines-hidden`, or link with
-`-Wl,--exclude-libs,ALL` or a version script that exports `PyInit_*` alone. To make one copy serve, link all extensions
-to one shared library. Splitting the extensions over several packages changes nothing in what they export.
+`-Wl,--exclude-libs,ALL` or a version script that exports only `PyInit_*`. To have one copy, link all extensions to one
+shared library. Splitting the extensions into several packages does not change their exports.
 
 **False alarms.** Extensions whose exports are an interface that others link to.
 """
@@ -39,8 +39,8 @@ from tt_conda.audit.rules import Rule
 
 RULE = Rule(
     "TC401", "symbol-safety", Severity.NOTE,
-    "Extensions bundle static libraries; a grade says how safe they are beside others.",
-    "Hide what is bundled: compile it with `-fvisibility=hidden`, or link with `-Wl,--exclude-libs,ALL`.",
+    "Symbol safety of extensions that bundle static libraries, as a grade.",
+    "Hide the bundled symbols: compile with `-fvisibility=hidden`, or link with `-Wl,--exclude-libs,ALL`.",
 )  # fmt: skip
 
 _GRADES = ("poor", "depends", "good")
@@ -51,7 +51,7 @@ class _Graded:
     extension: Object
     exports: frozenset[str]
     shared: list[tuple[Object, frozenset[str]]] = field(default_factory=list)
-    """Another extension, and the strong symbols that it exports too."""
+    """Other extensions, with the strong symbols that they also export."""
     bundles: list[str] = field(default_factory=list)
 
     @property
@@ -103,9 +103,9 @@ def _finding(owner: str, members: list[_Graded]) -> Finding:
         of = [name for name in list(families(set(names)))[:3] if name]
         said = f"{len(poor)} of them export the same symbols as others here" + (f", of {', '.join(of)}" if of else "")
     elif worst == "depends":
-        said = "what they export stands in nobody's way here"
+        said = "their exports clash with nothing here"
     else:
-        said = "what they bundle is hidden"
+        said = "the bundled symbols are hidden"
     return RULE.finding(
         owner.partition(" ")[0],
         f"{which} or {'export' if count > 1 else 'exports'} libraries; symbol safety is {worst}: {said}.",

@@ -1,13 +1,13 @@
-"""A file that should be a shared object, or an archive, cannot be read.
+"""A shared object or archive cannot be read.
 
-**Why it matters.** The dynamic linker refuses such a file too, and whatever needs it fails to start. Everything else
-of the target is still audited.
+**Why it matters.** The dynamic linker rejects such a file too, and everything that needs it fails to start. The rest of
+the target is still audited.
 
-**Seen in the wild.** A download that was cut off; a Git LFS pointer that was packed in place of the library; a `.so`
-that a full disk left empty.
+**Seen in the wild.** A truncated download. A Git LFS pointer packaged instead of the library. An empty `.so` left by a
+full disk.
 
-**What to do.** Fetch or build it again. If the file is data that only looks like a library, ignore the rule for this
-path, with the reason, in the configuration file.
+**What to do.** Download or build it again. If the file is data that only looks like a library, ignore the rule for this
+path, with a reason, in the configuration file.
 
 **False alarms.** Deliberately damaged files in test suites.
 """
@@ -22,8 +22,8 @@ from tt_conda.audit.rules import Rule
 
 RULE = Rule(
     "TC901", "unreadable-file", Severity.ERROR,
-    "A file that should be a shared object or an archive cannot be read.",
-    "Fetch or build it again.",
+    "A shared object or archive cannot be read.",
+    "Download or build it again.",
 )  # fmt: skip
 
 

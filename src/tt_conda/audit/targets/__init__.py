@@ -1,7 +1,7 @@
-"""What an audit can be pointed at, each read into the same scene.
+"""The kinds of audit targets, all read into the same scene.
 
-Every kind has a file: archives are read where they are, nothing is installed, loaded or imported. The engine that
-reads conda packages is imported when there is one: it takes as long as auditing a small wheel.
+Each kind has its own module. Archives are read in place; nothing is installed, loaded or imported. The library that
+reads conda packages is imported only if needed: the import takes as long as auditing a small wheel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_targets(
     targets: Sequence[Path], *, pid: int | None = None, once: bool = False,
     environments: Environments | None = None,
 ) -> Scene:  # fmt: skip
-    """Read targets as they would be installed together, into one environment.
+    """Read targets as if installed together into one environment.
 
     Args:
         targets: wheels, conda packages, channels, prefixes, virtual environments, other folders, shared objects.
@@ -37,10 +37,10 @@ def read_targets(
         environments: sorts the packages of a channel folder; None: a channel is no target.
 
     Returns:
-        The scene; close it when it is done with, as packages are unpacked for it.
+        The scene. Close it after use: it owns the unpacked packages.
 
     Raises:
-        TtCondaError: a target does not exist or is nothing that can be audited. Damaged ones are findings.
+        TtCondaError: a target does not exist or cannot be audited. Damaged ones are findings.
     """
     scene = Scene(once=once)
     if pid is not None:
@@ -50,7 +50,7 @@ def read_targets(
         process.read_into(scene, pid)
         return scene
     if not targets:
-        raise TtCondaError("nothing was named that could be audited", "Name a wheel, a package, a folder, or --pid.")
+        raise TtCondaError("no targets to audit", "Name a wheel, a package, a folder, or --pid.")
     for target in targets:
         if not target.exists():
             raise _absent(str(target))
@@ -70,10 +70,10 @@ def read_targets(
 
 
 def _absent(target: str) -> TtCondaError:
-    """The error for a target that does not exist; as a path, a URL has lost its slashes but one."""
+    """The error for a target that does not exist. In a path, a URL has only one slash left."""
     url = re.match(r"([a-z][\w+.-]+):/+(.*)", target)
     if url is None:
-        return TtCondaError(f"{target}: there is no such file or folder", "Check the path.")
+        return TtCondaError(f"{target}: no such file or folder", "Check the path.")
     scheme, rest = url[1], url[2]
     given = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
     if scheme == "file":
@@ -84,10 +84,10 @@ def _absent(target: str) -> TtCondaError:
         way_out = f"Fetch it first: curl -fO {given}, then tt-conda audit {rest.rpartition('/')[2]}"
     else:
         way_out = (
-            "Of a channel, audit an environment: "
+            "To audit a channel, install from it and audit the environment: "
             f"tt-conda install SPEC --prefix env -c {given} -c conda-forge, then tt-conda audit env"
         )
-    return TtCondaError(f"{given}: the audit reads files and folders of this machine, not URLs", way_out)
+    return TtCondaError(f"{given}: the audit reads local files and folders, not URLs", way_out)
 
 
 def _read(
@@ -108,7 +108,7 @@ def _read(
         disk.read_file_into(scene, target)
     else:
         raise TtCondaError(
-            f"{target}: neither a wheel, a conda package, a folder nor a shared object",
+            f"{target}: not a wheel, conda package, folder or shared object",
             "Name a .whl, .conda or .tar.bz2 file, a prefix, a folder, a channel, or --pid.",
         )
 
@@ -134,7 +134,7 @@ def _read_channel(scene: Scene, folder: Path, environments: Environments | None)
 
 
 def _python(targets: Sequence[Path]) -> str:
-    """The Python that all are for: an environment's own, else what the first wheel with a CPython tag says."""
+    """The Python version of all targets: an environment's, else that of the first wheel with a CPython tag."""
     for target in targets:
         if target.is_dir() and (found := disk.python_of(target)):
             return found

@@ -1,4 +1,4 @@
-"""Which files may be shared objects: everything but what its name says is something else."""
+"""Select the files that may be shared objects: all except those whose extension says otherwise."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ npz o obj pc pdf pkl pl pm png po proto ps1 ptx pxd pxi py pyc pyi pyx qm qml qm
 tex tif tiff tmpl toml ts ttf txt typed vert wav wasm whl woff woff2 xml xz yaml yml zip zst
 """
 _NEVER = frozenset(_DATA.split())
-"""Endings that no linker gives to what it makes for the host; a file that has none of them is opened."""
+"""Extensions that linkers never use for the host; files without any of them are opened."""
 
 SYSROOT = "sysroot"
-"""A folder of this name is the root of the system that a compiler links for: nothing in it is loaded on this one."""
+"""Name of a compiler's sysroot folder: nothing in it is loaded on this system."""
 
 HEAD = 20
-"""Bytes that tell an object of this kind: e_ident, e_type and e_machine."""
+"""Number of bytes that identify such an object: e_ident, e_type and e_machine."""
 
 
 def may_be_object(name: str) -> bool:
-    """Whether a file of this name is worth opening."""
+    """Whether to open a file of this name."""
     return name.rpartition(".")[2].lower() not in _NEVER or "." not in name
 
 
 def is_object(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is a program or shared object of a machine that is audited."""
+    """Whether a file with these first bytes is a program or shared object for a supported machine."""
     return (
         head[:6] == b"\x7fELF\x02\x01"
         and len(head) >= HEAD
@@ -38,9 +38,9 @@ def is_object(head: bytes) -> bool:
 
 
 def promises_object(name: str, head: bytes) -> bool:
-    """Whether a file is called a shared object and is damaged: empty, cut, or without a sign of what it is.
+    """Whether a file is named like a shared object but damaged: empty, truncated, or unrecognisable.
 
-    Text under such a name is a linker script; objects of other machines and formats are data.
+    Text under such a name is a linker script; objects for other machines and formats are data.
     """
     if not (name.endswith(".so") or ".so." in name):
         return False
@@ -50,5 +50,5 @@ def promises_object(name: str, head: bytes) -> bool:
 
 
 def unreadable(scene: Scene, owner: str, member: str, error: Exception | str) -> None:
-    """Note a file that cannot be read; the rest is still audited."""
+    """Record a file that cannot be read; the rest is still audited."""
     scene.unreadable.append(Unreadable(owner, member, str(error)))

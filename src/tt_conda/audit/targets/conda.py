@@ -1,5 +1,4 @@
-"""Conda packages, streamed: only members that may be shared objects are kept, in a folder that lives as long as the
-scene."""
+"""Conda packages, streamed: only possible shared objects are kept, in a folder with the scene's lifetime."""
 
 from __future__ import annotations
 
@@ -28,35 +27,35 @@ from tt_conda.elf import Elf, ElfError, read
 
 _GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
 _LIMIT = 8 << 30
-"""Bytes: a larger member is no library."""
+"""Bytes; a larger member is not a library."""
 _DAMAGED = (
     zipfile.BadZipFile, zstandard.ZstdError, tarfile.TarError, EOFError, zlib.error, NotImplementedError, RuntimeError,
     ValueError, KeyError, TypeError, OverflowError,
 )  # fmt: skip
-"""What the readers of archives raise on damaged ones."""
+"""Exceptions of the archive readers on damaged archives."""
 
 
 @dataclass
 class _Unpacked:
-    """What a package holds that an audit wants."""
+    """The parts of a package that an audit needs."""
 
     index: dict[str, object] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
-    """Member → where its content is."""
+    """Member → path of its content."""
     crcs: dict[str, int] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    """Symbolic link → what it says."""
+    """Symbolic link → its text."""
     numbers: Iterator[int] = field(default_factory=count)
-    """What files that are kept are called: a name may be twice in an archive."""
+    """Names for kept files, as a name may occur twice in an archive."""
     damaged: list[str] = field(default_factory=list)
-    """Members that are called shared objects and are none."""
+    """Members named like shared objects that are not."""
     objects: dict[str, Object] = field(default_factory=dict)
-    """Where installing puts a member → the object, which is one in all scenes that it is in."""
+    """Installed path of a member → the object, shared by all its scenes."""
     facts: dict[str, Elf | str] = field(default_factory=dict)
-    """Member → what it is, or why it cannot be read; filled when first asked for."""
+    """Member → its facts, or the reason why it cannot be read; filled on first use."""
 
     def elf(self, member: str) -> Elf | str:
-        """The facts of a member, read once for all scenes that it is in."""
+        """The facts of a member, read once for all its scenes."""
         if member not in self.facts:
             path = self.files[member]
             try:
@@ -67,16 +66,16 @@ class _Unpacked:
 
 
 def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
-    """Read the shared objects of a package into a scene, where installing would put them.
+    """Read the shared objects of a package into a scene, at their installed paths.
 
     Args:
-        scene: what it is added to; it owns the folder with the unpacked files. A damaged package is noted there.
+        scene: the scene, which owns the folder with the unpacked files. A damaged package is recorded there.
         file: the package.
-        root: the environment that it would be installed in.
-        python: version X.Y of that environment's Python, for packages that have none of their own.
+        root: the environment to install into.
+        python: version X.Y of that environment's Python, for packages without a Python of their own.
 
     Raises:
-        TtCondaError: there is no room to unpack it.
+        TtCondaError: there is no space to unpack it.
     """
     read_all_into(scene, [file], root, python)
 
@@ -103,7 +102,7 @@ def _unpack_or_reason(file: Path, folder: Path) -> _Unpacked | str:
     try:
         return _unpack(file, folder)
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # the disk's, not the archive's (whose offsets may be negative)
+        if error.errno not in (None, errno.EINVAL):  # a disk error, not the archive's (whose offsets may be negative)
             raise
         return str(error)
     except _DAMAGED as error:
@@ -116,7 +115,7 @@ def _unpack(file: Path, folder: Path) -> _Unpacked:
         with closing(part), tarfile.open(fileobj=part, mode="r|", bufsize=1 << 18) as tar:
             for entry in tar:
                 _take(found, tar, entry, folder)
-            while part.read(1 << 20):  # only at its end the checksum is looked at
+            while part.read(1 << 20):  # the checksum is verified only at the end
                 pass
     if not found.index:
         raise ValueError("it has no info/index.json")
@@ -138,9 +137,9 @@ def _take(found: _Unpacked, tar: tarfile.TarFile, entry: tarfile.TarInfo, folder
 
 
 def _parts(file: Path) -> Iterator[IO[bytes]]:
-    """The tar archives of a package, to be closed by the reader: one in the older form, two in the newer."""
+    """The tar archives of a package, to be closed by the caller: one in ``.tar.bz2``, two in ``.conda``."""
     if not file.name.endswith(".conda"):
-        yield bz2.open(file)  # noqa: SIM115  # the reader closes it
+        yield bz2.open(file)  # noqa: SIM115  # the caller closes it
         return
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
@@ -193,11 +192,11 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
             scene.program = scene.program or f"{root}/bin/python"
             scene.links.setdefault(f"{root}/bin/python", Path(member).name)
     for member in unpacked.damaged:
-        unreadable(scene, owner, member, "it is called a shared object and is none: empty, cut or overwritten")
+        unreadable(scene, owner, member, "named like a shared object but empty, truncated or overwritten")
 
 
 def _place(member: str, python: str) -> str:
-    """Where installing puts a file: those of noarch Python packages go to the environment's Python (CEP 34)."""
+    """A file's installed path: files of noarch Python packages go to the environment's Python (CEP 34)."""
     for folder, target in (("site-packages/", f"lib/python{python}/site-packages/"), ("python-scripts/", "bin/")):
         if member.startswith(folder):
             return target + member.removeprefix(folder)

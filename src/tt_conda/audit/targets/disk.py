@@ -1,4 +1,4 @@
-"""Folders: environments of conda and of Python, and any other one."""
+"""Folders: conda and virtual environments, and any others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEFT_OUT = frozenset({"__pycache__", ".git", "pkgs", SYSROOT})
 
 
 def is_prefix(folder: Path) -> bool:
-    """Whether a folder is an environment: conda's or a virtual one."""
+    """Whether a folder is a conda or virtual environment."""
     return (folder / "conda-meta").is_dir() or (folder / "pyvenv.cfg").is_file()
 
 
@@ -29,20 +29,20 @@ def is_channel(folder: Path) -> bool:
 
 
 def python_of(folder: Path) -> str | None:
-    """The version X.Y of an environment's Python, None where it has none."""
+    """The version X.Y of an environment's Python, None without one."""
     found = sorted(folder.glob("lib/python3.*/site-packages"))
     return found[0].parent.name.removeprefix("python") if found and is_prefix(folder) else None
 
 
 def looks_like_object(file: Path) -> bool:
-    """Whether a single file is an object, or is called one."""
+    """Whether a single file is an object, or is named like one."""
     with file.open("rb") as opened:
         head = opened.read(HEAD)
     return is_object(head) or promises_object(file.name, head)
 
 
 def read_into(scene: Scene, folder: Path) -> None:
-    """Read all objects below a folder into a scene; links are not followed, files that cannot be read are noted."""
+    """Read all objects below a folder into a scene; links are not followed, unreadable files are recorded."""
     top = os.path.realpath(folder)
     prefix = is_prefix(folder)
     scene.folders.append(top)
@@ -52,7 +52,7 @@ def read_into(scene: Scene, folder: Path) -> None:
         if program.exists():
             scene.program = str(program)
     owner_of = owners(Path(top))
-    default = f"{Path(top).name}/"  # no package: a folder may be called otherwise tomorrow
+    default = f"{Path(top).name}/"  # no package: a folder may be renamed
     for base, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
         for name in sorted(names):
@@ -80,7 +80,7 @@ def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
             if elf.is_dynamic:
                 scene.add(Object(path, owner, member, os.stat(path).st_size, elf, Path(path).read_bytes, folder=top))  # noqa: PTH116
         elif promises_object(path.rpartition("/")[2], head):
-            unreadable(scene, owner, member, "it is called a shared object and is none: empty, cut or overwritten")
+            unreadable(scene, owner, member, "named like a shared object but empty, truncated or overwritten")
     except (ElfError, OSError) as error:
         unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
 
@@ -89,7 +89,7 @@ _DIST = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)\.dist-info$")
 
 
 def owners(top: Path) -> dict[str, str]:
-    """Path → what brought it, by conda's records and by the RECORD files of wheels."""
+    """Path → its package, from conda's records and wheels' RECORD files."""
     found: dict[str, str] = {}
     for record in sorted(top.glob("conda-meta/*.json")):
         try:

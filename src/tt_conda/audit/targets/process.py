@@ -1,4 +1,4 @@
-"""A running process: what it has mapped (proc(5), maps), read from its files; nothing is asked of the process."""
+"""A running process: its mapped files (proc(5), maps), read from disk; the process is not touched."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DELETED = " (deleted)"
 
 
 def read_into(scene: Scene, pid: int) -> None:
-    """Read the shared objects that a process has mapped into a scene.
+    """Read a process's mapped shared objects into a scene.
 
     Raises:
-        TtCondaError: there is no such process, or it belongs to somebody else.
+        TtCondaError: there is no such process, or it belongs to another user.
     """
     proc = Path("/proc", str(pid))
     try:
@@ -31,7 +31,7 @@ def read_into(scene: Scene, pid: int) -> None:
         raise TtCondaError(f"there is no process {pid}", "List yours: ps -u $USER") from None
     except (PermissionError, ProcessLookupError) as error:
         raise TtCondaError(
-            f"the process {pid} cannot be looked at: {error.strerror}", "It must be yours, and not ended."
+            f"the process {pid} cannot be read: {error.strerror}", "It must be your own and still running."
         ) from error
     scene.kind = "process"
     scene.program = program
@@ -55,7 +55,7 @@ def _file(scene: Scene, file: str, base: str, owners: dict[str, str]) -> None:
     try:
         if file.endswith(_DELETED) and not path.exists():
             if ".so" in file:
-                unreadable(scene, owner, member, "the process maps it, but the file was replaced or deleted since")
+                unreadable(scene, owner, member, "mapped by the process, but replaced or deleted since")
             return
         with path.open("rb") as opened:
             head = opened.read(HEAD)
@@ -66,7 +66,7 @@ def _file(scene: Scene, file: str, base: str, owners: dict[str, str]) -> None:
 
 
 def _environment(file: str, base: str) -> str | None:
-    """The environment that a mapped file belongs to, by its Python's folder or conda's records."""
+    """The environment of a mapped file, by its Python's folder or conda's records."""
     if match := _SITE.match(file):
         return match[1] if match[1] not in ("/usr", "/usr/local", "") else None
     for folder in Path(file).parents:

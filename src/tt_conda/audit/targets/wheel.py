@@ -1,4 +1,4 @@
-"""Wheels, read where they are: only members that may be shared objects are decompressed, and none is written."""
+"""Wheels, read in place: only possible shared objects are decompressed, and none is written."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _ISAL = cast("type[Exception]", isal_zlib.error)  # its stub calls the class an 
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, _ISAL, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
-"""What damaged archives end in."""
+"""Exceptions of damaged archives."""
 _IN_MEMORY = 128 << 20
-"""Bytes: larger members go through a temporary file."""
+"""Bytes; larger members go through a temporary file."""
 _FIRST, _CHUNK = 4 << 10, 16 << 20
-"""Bytes that are read to see what a member is; and those of a large one that are decompressed at a time."""
+"""Bytes read to identify a member, and chunk size for decompressing large ones."""
 
 
 def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
-    """Read the shared objects of a wheel into a scene, where installing would put them.
+    """Read the shared objects of a wheel into a scene, at their installed paths.
 
     Args:
-        scene: what it is added to. A damaged archive or member is noted there.
+        scene: the scene. A damaged archive or member is recorded there.
         file: the wheel.
-        root: the environment that it would be installed in.
+        root: the environment to install into.
         python: version X.Y of that environment's Python.
     """
     owner = _owner(file)
@@ -84,7 +84,7 @@ def _read_members(
 
 
 class _Reader:
-    """Reads one member again."""
+    """Re-reads one member."""
 
     def __init__(self, wheel: Path, member: str) -> None:
         self.wheel, self.member = wheel, member
@@ -95,13 +95,13 @@ class _Reader:
 
 
 def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, scene: Scene) -> Elf | str | None:
-    """The facts of a member; None for what is no object, and a sentence for what should be one."""
+    """The facts of a member; None for other files, and a reason for a damaged object."""
     begin, end = _span(descriptor, info)
     deflated = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & 1
     head = _beginning(os.pread(descriptor, _FIRST, begin)) if deflated else archive.read(info)[:HEAD]
     if not is_object(head):
         name = info.filename.rpartition("/")[2]
-        return "it is called a shared object and is none" if promises_object(name, head) else None
+        return "named like a shared object but is not one" if promises_object(name, head) else None
     if not deflated:
         elf, crc = read(Path(info.filename), archive.read(info)), info.CRC  # zipfile compares it
     elif info.file_size > _IN_MEMORY:
@@ -112,37 +112,37 @@ def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, sc
                 crc = isal_zlib.crc32(chunk, crc)
         elf = read(Path(spilled.name), symbols=True)
     else:
-        # one call for the whole: the buffer grows in place, and no more than what the archive says is made
+        # one call: the buffer grows in place, up to the size recorded in the archive
         content = isal_zlib.decompressobj(-15).decompress(os.pread(descriptor, end - begin, begin), info.file_size + 1)
         if len(content) != info.file_size:
-            raise EOFError("its size is not the one that the archive says")
+            raise EOFError("its size differs from the archive's record")
         crc = isal_zlib.crc32(content)
         elf = read(Path(info.filename), content)
     if crc != info.CRC:
-        return "its content does not have the checksum that the archive says"
+        return "its checksum differs from the archive's record"
     return elf if elf.is_dynamic else None
 
 
 def _span(descriptor: int, info: zipfile.ZipInfo) -> tuple[int, int]:
-    """Where a member's data begin and end in the archive (APPNOTE.TXT, 4.3.7)."""
+    """Begin and end of a member's data in the archive (APPNOTE.TXT, 4.3.7)."""
     header = os.pread(descriptor, 30, info.header_offset)
     signature, name, extra = struct.unpack("<4s22xHH", header)
     if signature != b"PK\3\4":
-        raise zipfile.BadZipFile("its header is not where the archive says")
+        raise zipfile.BadZipFile("its header is not at the recorded offset")
     begin = info.header_offset + 30 + name + extra
     return begin, begin + info.compress_size
 
 
 def _beginning(data: bytes) -> bytes:
-    """The first bytes of a deflated member, as many as the beginning of its data gives.
+    """The first bytes of a deflated member, as many as the beginning of its data yields.
 
-    Deflated members, which is all of them in practice, are decompressed by ISA-L, twice as fast as by zlib.
+    Deflated members (in practice, all) are decompressed with ISA-L, twice as fast as with zlib.
     """
     return isal_zlib.decompressobj(-15).decompress(data, HEAD)
 
 
 def _decompressed(descriptor: int, info: zipfile.ZipInfo, begin: int, end: int) -> Iterator[bytes]:
-    """The content of a large deflated member, a piece at a time."""
+    """The content of a large deflated member, in chunks."""
     decompressor, total = isal_zlib.decompressobj(-15), 0
     while not decompressor.eof:
         data = decompressor.unconsumed_tail
@@ -151,17 +151,17 @@ def _decompressed(descriptor: int, info: zipfile.ZipInfo, begin: int, end: int) 
             begin += len(data)
         chunk = decompressor.decompress(data, _CHUNK)
         if not chunk and not data and not decompressor.eof:
-            raise EOFError("it is cut")
+            raise EOFError("truncated")
         total += len(chunk)
         if total > info.file_size:
-            raise zipfile.BadZipFile("it is longer than the archive says")
+            raise zipfile.BadZipFile("longer than the archive's record")
         yield chunk
     if total != info.file_size:
-        raise EOFError("it is shorter than the archive says")
+        raise EOFError("shorter than the archive's record")
 
 
 def _place(member: str, python: str) -> str:
-    """Where installing puts a member, in the prefix (PyPA's binary distribution format)."""
+    """A member's installed path in the prefix (PyPA's binary distribution format)."""
     match = _DATA.match(member)
     if match is None or match[1] in ("platlib", "purelib"):
         return f"lib/python{python}/site-packages/{match[2] if match else member}"
@@ -177,7 +177,7 @@ def _owner(file: Path) -> str:
 
 
 def _glibc(name: str) -> tuple[int, ...] | None:
-    """The oldest glibc that the platform tags promise to work with (PEP 600)."""
+    """The oldest glibc supported by the platform tags (PEP 600)."""
     found = [(int(a), int(b)) for a, b in _MANYLINUX.findall(name)]
     found += [version for tag, version in _LEGACY.items() if tag in name]
     return min(found, default=None)

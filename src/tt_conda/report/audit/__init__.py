@@ -1,4 +1,4 @@
-"""What people and programs see of an audit: a table, JSON, SARIF, a page; all made from one document."""
+"""Output of an audit: table, JSON, SARIF or HTML, all made from one document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "json", "sarif", "html"]
 _WIDEST = 110
-"""Columns: longer lines are read badly."""
+"""Maximum line width; longer lines are hard to read."""
 
 
 def report(verdict: Verdict, form: Format, output: Path | None = None, *, verbose: bool = False) -> None:
@@ -52,7 +52,7 @@ def report_comparison(
     """Write a comparison; returns whether B has no new finding that counts.
 
     Raises:
-        TtCondaError: the file cannot be written, or there is no such form of a comparison.
+        TtCondaError: the file cannot be written, or a comparison has no such format.
     """
     from tt_conda.report.audit import compare
 
@@ -68,30 +68,30 @@ def report_comparison(
 
         text = html_comparison(data)
     else:
-        raise TtCondaError("a comparison has no SARIF form", "Use --format table, json or html.")
+        raise TtCondaError("a comparison cannot be written as SARIF", "Use --format table, json or html.")
     _write(text, output)
     return data.clean
 
 
 def form_of(form: str | None, output: Path | None) -> Format:
-    """The form that was asked for, else what the file's ending says, else a table.
+    """The requested format, else the one of the file's extension, else a table.
 
     Raises:
-        TtCondaError: the ending says nothing.
+        TtCondaError: the extension is unknown.
     """
     endings: dict[str, Format] = {".json": "json", ".sarif": "sarif", ".html": "html", ".htm": "html"}
     named: dict[str | None, Format] = {"table": "table", "json": "json", "sarif": "sarif", "html": "html"}
     ending = output.suffix.lower() if output else ""
     if form is None and ending not in {*endings, "", ".txt", ".log"}:
         raise TtCondaError(
-            f"{output}: no form of an audit ends in {ending}",
-            "Call it .json, .sarif, .html or .txt, or say --format.",
+            f"{output}: unknown extension {ending}",
+            "Use .json, .sarif, .html or .txt, or set --format.",
         )
     return named.get(form) or endings.get(ending, "table")
 
 
 def console_for(output: Path | None = None) -> Console:
-    """Standard output, no wider than is read well; for a file, something that records."""
+    """A console of readable width: standard output, or a recording one for a file."""
     if output:
         return Console(highlight=False, width=_WIDEST, record=True, file=io.StringIO())
     console = Console(highlight=False)

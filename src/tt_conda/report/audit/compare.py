@@ -1,4 +1,4 @@
-"""Two states side by side, the wheels and the packages made from them, say: per library how often it is there."""
+"""Compare two states, for example wheels and the packages made from them: the copies of each library."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tt_conda.report.audit.table import COLORS, blocks, print_indented, print_ta
 COMPARISON_SCHEMA = Path(__file__).with_name("compare.schema.json")
 _MODULES = "modules and programs"
 _FEW = 3
-"""Findings of a rule that are shown unless all are wanted."""
+"""Findings shown per rule unless all are requested."""
 
 
 class Share(Part):
-    """What one side has of a library."""
+    """One side's copies of a library."""
 
     copies: int
     bytes: int
@@ -35,7 +35,7 @@ class Share(Part):
 
 
 class Row(Part):
-    """One library on both sides; modules and programs are one row together."""
+    """One library on both sides; modules and programs share one row."""
 
     library: str
     a: Share
@@ -43,24 +43,24 @@ class Row(Part):
 
 
 class Comparison(Part):
-    """Two audits side by side."""
+    """Comparison of two audits."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     clean: bool = Field(description="Whether B has no new finding that counts: the exit code is 0.")
-    libraries: list[Row] = Field(description="What differs most in bytes first.")
+    libraries: list[Row] = Field(description="Largest difference in bytes first.")
     new: list[Found] = Field(description="In B only.")
     gone: list[Found] = Field(description="In A only.")
-    stay: list[Found] = Field(description="In both, as B has them.")
+    stay: list[Found] = Field(description="In both, in B's version.")
     a: Document
     b: Document
 
     def to_json(self) -> str:
-        """JSON text, with a line end."""
+        """JSON text with a final newline."""
         return to_json(self)
 
 
 def targets_of(side: str) -> list[Path]:
-    """The targets that one side names: a path, or several with ``,`` or ``+`` between them."""
+    """The targets of one side: a path, or several separated by ``,`` or ``+``."""
     if Path(side).exists():
         return [Path(side)]
     found: list[Path] = []
@@ -71,7 +71,7 @@ def targets_of(side: str) -> list[Path]:
 
 
 def compare(a: Verdict, b: Verdict) -> Comparison:
-    """Put two judged audits side by side. A finding stays where rule and subject do: paths may be others."""
+    """Compare two judged audits. Findings are the same if rule and subject are, even if paths differ."""
     left, right = document(a), document(b)
     key = {id(f): (f.code, plain_soname(f.subject)) for f in (*left.findings, *right.findings)}
     in_a, in_b = {key[id(f)] for f in left.findings}, {key[id(f)] for f in right.findings}
@@ -88,7 +88,7 @@ def compare(a: Verdict, b: Verdict) -> Comparison:
 
 
 def comparison_schema() -> str:
-    """The JSON schema of a comparison, as it is shipped."""
+    """The JSON schema of a comparison, as shipped."""
     made = Comparison.model_json_schema(by_alias=True, mode="serialization")
     made = {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "tt-conda audit --compare"}
     return json.dumps(made, indent=2, sort_keys=True) + "\n"
@@ -128,7 +128,7 @@ def _share(objects: Iterable[Object]) -> Share:
 
 
 def show(data: Comparison, console: Console, *, verbose: bool = False) -> None:
-    """Print a comparison; what A does not have, or has as B has it, only where all is wanted."""
+    """Print a comparison; libraries that only B has, or that are equal, only if all are requested."""
     for letter, side in (("A", data.a), ("B", data.b)):
         names = [target.rstrip("/").rpartition("/")[2] or target for target in side.targets]
         print_indented(console, Text.assemble((letter, "bold"), "  ", " + ".join(names)))
@@ -174,7 +174,7 @@ def show(data: Comparison, console: Console, *, verbose: bool = False) -> None:
 
 
 def _found(found: list[Found], console: Console, verbose: bool) -> None:
-    """The findings, by rule; of each rule a few."""
+    """The findings by rule, a few of each."""
     for block in blocks(found):
         for f in block if verbose else block[:_FEW]:
             size = f" [{megabytes(f.bytes)}]" if f.bytes else ""

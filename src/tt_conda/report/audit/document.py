@@ -1,7 +1,7 @@
-"""An audit as data: what ``--format json`` prints, and what every other renderer is made from.
+"""An audit as data: the output of ``--format json``, and the input of every other renderer.
 
-The schema is shipped beside this file (``audit.schema.json``). Within one ``schema`` number, keys are added and none
-changes its meaning or goes away.
+The schema is shipped beside this file (``audit.schema.json``). Within one ``schema`` number, keys may be added, but
+none changes its meaning or disappears.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCHEMA = Path(__file__).with_name("audit.schema.json")
 
 
 class Part(BaseModel):
-    """What the models here have in common."""
+    """Base of the models in this module."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -37,7 +37,7 @@ class Part(BaseModel):
 class Found(Part):
     """One finding."""
 
-    fingerprint: str = Field(description="The same tomorrow, as long as rule, subject, owners and paths are.")
+    fingerprint: str = Field(description="Stable as long as rule, subject, owners and paths are.")
     code: str
     name: str = Field(description="The rule's name.")
     severity: Severity
@@ -45,13 +45,13 @@ class Found(Part):
     subject: str
     message: str
     remedy: str
-    bytes: int = Field(description="What it costs.")
+    bytes: int = Field(description="Bytes that could be saved.")
     places: list[Place]
     evidence: list[str]
 
 
 class Ignored(Found):
-    """A finding that is known and stays."""
+    """A known finding that stays."""
 
     reason: str
 
@@ -64,7 +64,7 @@ class Count(Part):
 
 
 class Summary(Part):
-    """Numbers of findings; what is ignored or accepted is in none of the others."""
+    """Numbers of findings; ignored and accepted ones are in none of the other counts."""
 
     clean: bool = Field(description="Whether the exit code is 0.")
     errors: int
@@ -78,20 +78,20 @@ class Summary(Part):
 class Sizes(Part):
     """Bytes of the shared objects in the targets."""
 
-    objects: int = Field(description="How many there are.")
+    objects: int = Field(description="Number of objects.")
     shipped: int
-    once: int = Field(description="If each library were there once.")
+    once: int = Field(description="Bytes with one copy of each library.")
 
 
 class Need(Part):
-    """One NEEDED entry and what satisfies it."""
+    """One NEEDED entry and its provider."""
 
     name: str
-    to: int | None = Field(description="The object's id; null where there is none.")
+    to: int | None = Field(description="The provider's id; null if there is none.")
     state: Literal["inside", "outside", "system", "missing"] = Field(
-        description="inside: one of the targets; system: what any machine has; outside: found on this one; missing."
+        description="inside: one of the targets; system: on any machine; outside: found on this machine; missing."
     )
-    how: str | None = Field(description="Where the dynamic linker finds it: RPATH, RUNPATH, loaded, default, …")
+    how: str | None = Field(description="How the dynamic linker finds it: RPATH, RUNPATH, loaded, default, …")
 
 
 class File(Part):
@@ -101,7 +101,7 @@ class File(Part):
     owner: str
     path: str
     soname: str | None
-    library: str = Field(description="Its soname without auditwheel's hash: what it is a copy of.")
+    library: str = Field(description="The library: its soname without auditwheel's hash.")
     kind: Literal["library", "module", "program"]
     inside: bool = Field(description="Whether it is part of the targets.")
     size: int
@@ -109,11 +109,11 @@ class File(Part):
 
 
 class CopySet(Part):
-    """One library that is there more than once."""
+    """One library with several copies."""
 
     library: str
     objects: list[int]
-    bytes: int = Field(description="Of the copies that need not be there.")
+    bytes: int = Field(description="Bytes of the superfluous copies.")
 
 
 class Document(Part):
@@ -129,24 +129,24 @@ class Document(Part):
     findings: list[Found] = Field(description="Worst first.")
     ignored: list[Ignored]
     accepted: list[Found]
-    gone: list[Accepted] = Field(description="Accepted findings that are not found any more.")
+    gone: list[Accepted] = Field(description="Accepted findings that have disappeared.")
     unused: list[Ignore] = Field(description="Ignores that match nothing.")
     copies: list[CopySet]
     objects: list[File]
 
     def to_json(self) -> str:
-        """JSON text, with a line end."""
+        """JSON text with a final newline."""
         return to_json(self)
 
 
 def to_json(data: BaseModel) -> str:
-    """A model as JSON text, with a line end; bytes that are no UTF-8 (in file names) become U+FFFD."""
+    """A model as JSON text with a final newline; bytes that are not UTF-8 (in file names) become U+FFFD."""
     text = json.dumps(_plain(data.model_dump(by_alias=True)), indent=2, ensure_ascii=False)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n"
 
 
 def document(verdict: Verdict) -> Document:
-    """Make the data of an audit. Reads no file but those that the copies are told apart by."""
+    """The document of an audit. Reads only the files needed to distinguish copies."""
     scene = verdict.scene
     counts = Counter(finding.severity for finding in verdict.findings)
     codes: dict[str, Count] = {}
@@ -183,14 +183,14 @@ def document(verdict: Verdict) -> Document:
 
 
 def schema() -> str:
-    """The JSON schema of a document, as it is shipped."""
+    """The JSON schema of a document, as shipped."""
     made = Document.model_json_schema(by_alias=True, mode="serialization")
     made = {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "tt-conda audit"}
     return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
 def worst(findings: Iterable[Found]) -> Severity:
-    """The severity of the worst finding; a note where there is none."""
+    """The highest severity among the findings; note if there are none."""
     return max((finding.severity for finding in findings), key=BADNESS.__getitem__, default=Severity.NOTE)
 
 

@@ -11,7 +11,7 @@ from tt_conda.base.errors import TtCondaError
 from tt_conda.report.audit.table import COLORS, print_table
 
 FAMILIES = {
-    "1": "Once", "2": "Loads", "3": "ABI", "4": "Symbol safety", "9": "What cannot be read",
+    "1": "Duplicates", "2": "Loading", "3": "ABI", "4": "Symbol safety", "9": "Unreadable files",
 }  # fmt: skip
 
 
@@ -19,14 +19,14 @@ def explain(code: str, console: Console) -> None:
     """Print a rule's page.
 
     Raises:
-        TtCondaError: no rule is called so.
+        TtCondaError: no rule has this code or name.
     """
     known = all_rules()
     names = {item.rule.name: item for item in known.values()}
     item = known.get(code.upper()) or names.get(code.lower())
     if item is None:
         raise TtCondaError(
-            f"no rule is called {code}",
+            f"there is no rule {code}",
             f"Perhaps {' or '.join(nearest(code))}; `tt-conda explain --all` lists the rules.",
         )
     if console.is_terminal:
@@ -57,7 +57,7 @@ def page(item: Registered) -> str:
 def pages() -> dict[str, str]:
     """File name → content of docs/rules."""
     index = ["# Rules of the audit", "",
-             "`tt-conda explain CODE` prints these pages; they are made from the rules by `python ci/rules_docs.py`.",
+             "`tt-conda explain CODE` prints these pages. `python ci/rules_docs.py` generates them from the rules.",
              ""]  # fmt: skip
     family = ""
     for code, item in all_rules().items():

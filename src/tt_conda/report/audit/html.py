@@ -1,4 +1,4 @@
-"""An audit as one self-contained page: the picture of who links what from where, and the findings.
+"""An audit as one self-contained page: a graph of the links between objects, and the findings.
 
 The page fetches nothing; its Content-Security-Policy allows its own script and style by their hashes and nothing
 else. Findings are in the page's text, so they can be read and printed without a script.
@@ -35,7 +35,7 @@ def html(data: Document) -> str:
 
 
 def html_comparison(data: Comparison) -> str:
-    """The page of two states side by side."""
+    """The page of a comparison."""
     sides = [(letter, side) for letter, side in (("A", data.a), ("B", data.b))]
     titles = [f"{letter}: {_title(side)}" for letter, side in sides]
     body = [
@@ -78,13 +78,13 @@ def _hash(text: str) -> str:
 
 
 def _embedded(data: Document) -> str:
-    """JSON that no text in it can end early (HTML: script data state)."""
+    """JSON whose text cannot end the script element (HTML: script data state)."""
     plain = json.dumps(json.loads(data.to_json()), ensure_ascii=False, separators=(",", ":"))
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _title(data: Document) -> str:
-    """What is in the targets, where that is little; else what they are called."""
+    """The targets' contents if few, else the targets' names."""
     owners = list(dict.fromkeys(file.owner for file in data.objects if file.inside))
     called = [target.rstrip("/").rpartition("/")[2] or target for target in data.targets]
     names = owners if len(owners) == len(called) else called
@@ -108,7 +108,7 @@ def _head(title: str, data: Document) -> str:
 
 
 def _bars(bars: list[tuple[str, int, int]]) -> str:
-    """(title, bytes, bytes if each library were there once)."""
+    """(title, bytes, bytes with one copy of each library)."""
     longest = max((shipped for _, shipped, _ in bars), default=0) or 1
     rows = []
     for at, (title, shipped, once) in enumerate(bars):
@@ -131,10 +131,10 @@ def _bars(bars: list[tuple[str, int, int]]) -> str:
 def _picture(source: str, title: str, data: Document) -> str:
     keys = [
         ('<rect x="1" y="1" width="20" height="10" rx="3" fill="#d1242f" fill-opacity=".3" stroke="#d1242f"/>',
-         "a library that is there more than once: its copies have one colour"),
-        ('<path class="edge cross" d="M0 6H22"/>', "needs one of another package (not drawn where others imply it)"),
-        ('<path class="edge" d="M0 6H22"/>', "needs one of its own"),
-        ('<path class="edge missing" d="M0 6H22"/>', "needs what is missing"),
+         "a library with several copies, all in one colour"),
+        ('<path class="edge cross" d="M0 6H22"/>', "needs a library of another package (unless implied by others)"),
+        ('<path class="edge" d="M0 6H22"/>', "needs a library of its own package"),
+        ('<path class="edge missing" d="M0 6H22"/>', "needs a missing library"),
         ('<circle cx="11" cy="6" r="5" fill="currentColor"/>', "has errors or warnings"),
     ]  # fmt: skip
     legend = "".join(f'<span><svg aria-hidden="true">{drawn}</svg> {text}</span>' for drawn, text in keys)
@@ -145,7 +145,7 @@ def _picture(source: str, title: str, data: Document) -> str:
 <label><input type="checkbox" name="system"> the machine's own libraries</label>
 <span><button type="button" data-zoom="out" aria-label="smaller">-</button>
 <button type="button" data-zoom="in" aria-label="larger">+</button></span>
-<span class="dim">Click a library (or Tab, arrows, Enter, Escape) to see all that it needs and what needs it.</span>
+<span class="dim">Click a library (or Tab, arrows, Enter, Escape) to see its dependencies and dependents.</span>
 </div>
 <div class="key">{legend}</div>
 <noscript><p>The picture needs JavaScript; the findings below do not.</p></noscript>
@@ -228,7 +228,7 @@ def _libraries(data: Comparison) -> str:
         )  # fmt: skip
 
     added = [row for row in data.libraries if not row.a.copies]
-    more = f"{count(len(added), 'library', 'libraries')} that only B has"
+    more = f"{count(len(added), 'library', 'libraries')} only in B"
     return table([row for row in data.libraries if row.a.copies]) + (
         f"<details><summary>{more}</summary>{table(added)}</details>" if added else ""
     )

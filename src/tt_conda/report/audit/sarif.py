@@ -89,7 +89,7 @@ def _location(data: Document, owner: str, path: str) -> dict[str, Any]:
 
 
 def _target(data: Document, owner: str) -> str:
-    """The target that brings what an owner has: its archive is called after it; else the first one."""
+    """The target with an owner's objects: the archive named after it, else the first target."""
     words = [word.replace("-", "_").lower() for word in owner.rstrip("/").split(" ")]
     for target in data.targets:
         name = target.replace("\\", "/").rstrip("/").rpartition("/")[2].replace("-", "_").lower()

@@ -1,4 +1,4 @@
-"""An audit for people: worst first, one block per rule, what it costs, what to do."""
+"""An audit as a table: worst first, one block per rule, with costs and fixes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tt_conda.report.audit.numbers import count, megabytes
 
 COLORS = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 _FEW = 5
-"""Findings of a rule, and places of a finding, that are shown unless all are wanted."""
+"""Findings shown per rule, and places per finding, unless all are requested."""
 
 _SITE_PACKAGES = re.compile(r"^lib(64)?/python3\.\d+/site-packages/")
 
@@ -26,7 +26,7 @@ def show(data: Document, console: Console, *, verbose: bool = False) -> None:
 
     Args:
         data: the audit.
-        console: where to.
+        console: the output.
         verbose: every finding and every place, with the evidence.
     """
     hidden = 0
@@ -40,7 +40,7 @@ def show(data: Document, console: Console, *, verbose: bool = False) -> None:
 
 
 def blocks(findings: list[Found]) -> list[list[Found]]:
-    """Findings of one rule and severity together; the blocks in the order of their first ones."""
+    """Findings grouped by rule and severity, in the order of each group's first finding."""
     order = {key: at for at, key in reversed(list(enumerate((f.severity, f.code) for f in findings)))}
     ordered = sorted(findings, key=lambda f: order[f.severity, f.code])
     return [list(group) for _, group in groupby(ordered, key=lambda f: (f.severity, f.code))]
@@ -91,14 +91,14 @@ def _finding(finding: Found, console: Console, verbose: bool, *, owners: bool, r
 
 
 def print_indented(console: Console, text: Text, by: int = 0) -> None:
-    """Print a text that is indented on all its lines, without the blanks that rich would fill them with."""
+    """Print a text with all its lines indented, without rich's trailing blanks."""
     for line in text.wrap(console, console.width - by, overflow="fold"):
         line.rstrip()
         console.print(Text(" " * by) + line, no_wrap=True, overflow="ignore", crop=False)
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table without the blanks behind its last column."""
+    """Print a table without trailing blanks."""
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
@@ -116,7 +116,7 @@ def _decisions(data: Document, console: Console) -> None:
     for old in data.gone:
         print_indented(console, Text(f"gone from the baseline: {old.code} {old.message}", "green"))
     if data.gone:
-        console.print("write the baseline file again, with --write-baseline, so that they stay away", style="green")
+        console.print("write the baseline file again (--write-baseline) to remove these entries", style="green")
     if data.ignored or data.accepted or data.unused or data.gone:
         console.print()
 
@@ -127,10 +127,10 @@ def _sum(data: Document, hidden: int, console: Console) -> None:
     if copied := sizes.shipped - sizes.once:
         looked += f", of which {megabytes(copied)} are copies"
     if data.once:
-        looked += "; judged as if each were there once (--once)"
+        looked += "; duplicates ignored (--once)"
     print_indented(console, Text(looked))
     if not sizes.objects and not data.findings:
-        print_indented(console, Text("nothing in it is a program or a shared object for Linux", "yellow"))
+        print_indented(console, Text("no programs or shared objects for Linux", "yellow"))
     parts = [
         (count(number, severity.value), COLORS[severity])
         for severity, number in zip(Severity, (summary.errors, summary.warnings, summary.notes), strict=True)
@@ -139,7 +139,7 @@ def _sum(data: Document, hidden: int, console: Console) -> None:
     line = Text(", ").join(Text(text, style) for text, style in parts) if parts else Text("no findings", "bold green")
     console.print(line)
     if hidden:
-        console.print(f"{hidden} findings are not shown: --verbose shows all, --format html draws them", style="dim")
+        console.print(f"{hidden} findings hidden: --verbose shows all, --format html draws them", style="dim")
     if data.findings:
         known = next((f.code for f in data.findings if f.code in all_rules()), data.findings[0].code)
-        console.print(f"tt-conda explain {known} says what a code means and what to do", style="dim")
+        console.print(f"tt-conda explain {known} explains a code and its fix", style="dim")
