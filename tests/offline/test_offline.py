@@ -252,6 +252,24 @@ def test_the_second_build_needs_no_folder(
     assert project.build().built and project.package == first
 
 
+def test_a_tag_is_the_folder_s_and_not_the_cache_s(
+    upstream: Upstream, project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.repository("tagged", file="old\n")
+    project.recipe(repository("tagged", "v1"))
+    project.build()
+    before = project.package
+    upstream.repository("tagged", file="new\n")
+    shutil.move(Path(os.environ["TT_CONDA_CACHE"]) / "sources", folder.with_name("sources before"))
+    fetch(project, folder)
+    shutil.rmtree(Path(os.environ["TT_CONDA_CACHE"]))
+    Path(os.environ["TT_CONDA_CACHE"]).mkdir()
+    shutil.move(folder.with_name("sources before"), Path(os.environ["TT_CONDA_CACHE"]) / "sources")
+    shutil.rmtree(project.folder / "output")
+    upstream.gone(monkeypatch)
+    assert project.build(folder).built == ["thing-1.0-0"] and project.package != before
+
+
 def test_files_of_lock_files_come_from_the_folder(project: Project, folder: Path, tmp_path: Path) -> None:
     """A project's own wheel, pinned beside a recipe that has tt-conda fetch it."""
     from tt_conda.inputs import mirrors

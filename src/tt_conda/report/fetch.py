@@ -19,8 +19,9 @@ def show(result: Collected, *, checked: bool) -> None:
     if checked:
         for pin in result.there:
             console.print(f"  [green]there[/green] {escape(pin.name)}")
+    label = "missing or wrong" if checked else "missing"
     for fault in result.faults:
-        console.print(f"  [red]missing[/red] {escape(fault.name)}")
+        console.print(f"  [red]{label}[/red] {escape(fault.name)}")
         console.print(f"    for {', '.join(fault.wanted_by)}: {fault.why}", markup=False)
     for pin in [*result.there, *result.fetched]:
         if isinstance(pin, Repository) and pin.tag and not pin.expected_commit:
@@ -30,7 +31,7 @@ def show(result: Collected, *, checked: bool) -> None:
     fetched = "" if checked else f", {len(result.fetched)} of them fetched now"
     console.print(
         f"{len(result.there) + len(result.fetched)} sources in {result.root}{fetched} ({size:.1f} MB), "
-        f"{len(result.faults)} missing"
+        f"{len(result.faults)} {label}"
     )
     if result.faults and not checked:
         console.print("Run the same command again to try only these, or copy files to their places by hand "
