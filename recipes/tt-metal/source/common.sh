@@ -71,6 +71,8 @@ for name in umd_asio ELFIO; do
     folder=$SRC_DIR/build/_deps/${name,,}-src
     [ ! -d "$folder" ] || settings+=(-D"CPM_${name}_SOURCE=$folder")
 done
+# glibc has arc4random from 2.36 on; where it is compiled with an older one, as on conda-forge, getrandom is taken anyway
+[ ! -d build/_deps/nanomsg-src ] || settings+=(-DNNG_HAVE_ARC4RANDOM=OFF)
 [ ! -d build/_deps/cadical-src ] || settings+=(-Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src")
 
 # configure OPTION...: with the settings, none of which upstream's files may override or leave unread, and these
