@@ -141,7 +141,7 @@ except ImportError:
 else:
     import torch_ttnn
     from torch_ttnn.cpp_extension import ttnn_module
-    said["registered"] = sys.modules["torch.ttnn"] is ttnn_module and torch.ttnn is ttnn_module
+    said["registered"] = sys.modules["torch.ttnn"] is ttnn_module
     said["backend"] = "ttnn" in torch._dynamo.list_backends()
 paths = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "/" in line}
 said["mapped"] = sorted({os.path.realpath(path) for path in paths})
