@@ -20,6 +20,8 @@ else
     install -D -m 755 -t tt-metal/runtime/sfpi/compiler/bin "$RECIPE_DIR/../tt-metal/source/riscv-tt-elf-g++"
 fi
 
+export PYTHONHASHSEED=0  # generators of headers write out sets; another order is other bytes, which no compiler's cache knows
+
 # The host environment under a short name, and no folder of this machine in the packages.
 ln -sfn "$PREFIX" host
 export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}  # by pixi or rattler-build, too

@@ -36,6 +36,8 @@ std::string content(const std::filesystem::path& path) {
 
 }  // namespace
 
+extern "C" const char* tt_metal_generated() { return dev_msgs_includes; }
+
 namespace tt::tt_metal {
 
 void SetRootDir(const std::string& folder) { folder_given = folder; }
