@@ -123,8 +123,9 @@ def stack(
 def compile_(call: Call, prefix: Path, cxx_stdlib: str, source: Path, build_folder: Path, *options: str) -> None:
     flag = "libc++" if cxx_stdlib == "libcxx" else "libstdc++"
     words = [
-        *("cmake", "-G", "Ninja", "-S", source, "-B", build_folder, f"-DCMAKE_CXX_FLAGS=-stdlib={flag}"),
-        *("-DCMAKE_CXX_COMPILER=clang++", "-DCMAKE_BUILD_TYPE=Release", *options),
+        *("cmake", "-G", "Ninja", "-S", source, "-B", build_folder),
+        f"-DCMAKE_CXX_FLAGS=-stdlib={flag} -Wno-c++11-narrowing",  # which upstream's own build passes, too
+        *("-DCMAKE_CXX_COMPILER=clang++", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_SCAN_FOR_MODULES=OFF", *options),
     ]
     call(prefix, *words)
     call(prefix, "cmake", "--build", build_folder)
@@ -153,7 +154,7 @@ print(json.dumps(said))
 def imported(stack: Path, call: Call) -> dict[str, Any]:
     """What a process says that has imported all of it, with a cluster of one chip that is not there."""
     done = call(stack, "python", "-c", IMPORTS, TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    said: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return said
 
 
@@ -220,7 +221,7 @@ def test_what_a_library_exports_is_what_the_published_one_exports(stack: Path, w
 def test_a_cmake_project_calls_into_each_library(stack: Path, call: Call, tmp_path: Path, cxx_stdlib: str) -> None:
     compile_(call, stack, cxx_stdlib, HERE / "upstream/consumer", tmp_path)
     said = call(stack, tmp_path / "metalium", TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER).stdout.splitlines()
-    assert [line for line in said if re.match(r"\d", line)][:2] == ["12 1", "1 devices"]
+    assert [line for line in said if re.fullmatch(r"\d+ (\d+|devices)", line)] == ["12 1", "1 devices"]
     assert call(stack, tmp_path / "nn").stdout.splitlines()[-1] == "3 6 21"
     assert RUNTIME[cxx_stdlib] in read(tmp_path / "nn").needed
 
