@@ -19,7 +19,7 @@ done
 # where its CMake package looks first. Their headers alone are used, so what CMake is told of their libraries goes with these.
 third=$to/devel/share/tt-metalium-third-party
 install_components "$third" fmt-core spdlog-dev
-for name in xtl xtensor; do  # TT-NN's CMake package asks for them; they have no component
+for name in xtl xtensor nlohmann_json; do  # the CMake packages ask for them; they have no component of tt-metal's
     [ ! -d "build/_deps/$name-build" ] || cmake --install "build/_deps/$name-build" --prefix "$third"
 done
 if [ -d "$to/runtime/include" ]; then  # Tracy's, which come with its library; ttnn's headers include them

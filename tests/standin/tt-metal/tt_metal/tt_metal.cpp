@@ -87,6 +87,8 @@ umd::Cluster open_cluster() {
 
 std::string version() { return TT_METAL_VERSION; }
 
+nlohmann::json describe() { return {"{\"version\": \"" + version() + "\"}"}; }
+
 bool is_debug() {
 #ifdef DEBUG
     return true;
