@@ -54,7 +54,7 @@ def _options(
 @app.command()
 def carve(
     wheels: Annotated[
-        list[Path] | None, typer.Argument(help="Wheels; of two copies the first wheel's is kept.")
+        list[Path] | None, typer.Argument(metavar="WHEEL", help="Wheels; of two copies the first wheel's is kept.")
     ] = None,
     prefix: Annotated[Path, typer.Option(help="A new folder, or an environment whose libraries stay.")] = Path(
         "carved"
@@ -106,7 +106,7 @@ _Channels = Annotated[
     ),
 ]
 _Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
-_Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
+_Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC", help="Packages, e.g. 'ttnn ==0.81.1'.")]
 
 
 def _require_pinned(given: bool) -> None:
@@ -126,7 +126,7 @@ _Pinned = Annotated[
 ]
 
 
-_Packages = Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Packages; none means all.")]
+_Packages = Annotated[list[str] | None, typer.Argument(metavar="PACKAGE", help="Packages; none means all.")]
 _Origin = Annotated[list[str] | None, typer.Option(help="wheel or source.")]
 _CxxStdlib = Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")]
 _Python = Annotated[list[str] | None, typer.Option(help="Python version X.Y.")]
@@ -228,7 +228,10 @@ def build(
 
 @app.command()
 def fetch(
-    folder: Annotated[Path, typer.Argument(help="The folder to fill, made if need be; what is there and right stays.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="The folder to fill, made if need be; what is there and right stays."),
+    ],
     packages: _Packages = None,
     origin: _Origin = None,
     cxx_stdlib: _CxxStdlib = None,
@@ -283,9 +286,7 @@ def fetch(
 def verify(
     packages: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[PACKAGE]...", help="Files, or names in output/; none: all, but what is built on request."
-        ),
+        typer.Argument(metavar="PACKAGE", help="Files, or names in output/; none: all, but what is built on request."),
     ] = None,
     channel: _Channels = None,
     jobs: Annotated[int, typer.Option(min=1, help="Builds side by side.")] = 2,
@@ -317,8 +318,13 @@ def verify(
 
 @app.command()
 def publish(
-    destination: Annotated[str, typer.Argument(help="A folder, s3://BUCKET/CHANNEL, or KIND+https://SERVER/CHANNEL.")],
-    packages: Annotated[list[str] | None, typer.Argument(help="Names of packages in output/; none means all.")] = None,
+    destination: Annotated[
+        str,
+        typer.Argument(metavar="DESTINATION", help="A folder, s3://BUCKET/CHANNEL, or KIND+https://SERVER/CHANNEL."),
+    ],
+    packages: Annotated[
+        list[str] | None, typer.Argument(metavar="PACKAGE", help="Names of packages in output/; none means all.")
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Leave this package out. Repeatable.")
     ] = None,
@@ -362,7 +368,7 @@ class _BesideCommand(TyperCommand):
 def serve(
     ctx: typer.Context,
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Channel folders; output/ if none is named.")
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Channel folders; output/ if none is named.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     port: Annotated[
@@ -474,7 +480,7 @@ def lock(
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, with its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run, with its arguments.")],
     prefix: _Prefix,
 ) -> None:
     """Run a command in an activated environment; its exit code is ours.
@@ -490,11 +496,9 @@ def run(
 
 @app.command("shell")
 def shell_(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[ENVIRONMENT]", help="Environment to open, such as dev.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="ENVIRONMENT", help="Environment to open, such as dev.")] = None,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Command to run instead of a shell.")
+        list[str] | None, typer.Argument(metavar="-- COMMAND", help="Command to run instead of a shell.")
     ] = None,
     prefix: Annotated[
         Path | None, typer.Option("--prefix", "-p", help="Folder of the environment; else .tt-conda/envs/NAME.")
@@ -548,7 +552,7 @@ def shell_(
 
 @app.command()
 def prove(
-    file: Annotated[Path, typer.Argument(help="Which environments, e.g. ci/proof.toml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Which environments, e.g. ci/proof.toml.")],
     channel: _Channels = None,
 ) -> None:
     """Make environments from the channel and show that a process maps each library once.
@@ -586,7 +590,7 @@ class _Severity(str, Enum):
 def audit(
     targets: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[TARGET]...", help="Wheels, conda packages, environments, folders, channels, objects."),
+        typer.Argument(metavar="TARGET", help="Wheels, conda packages, environments, folders, channels, objects."),
     ] = None,
     pid: Annotated[int | None, typer.Option(help="A running process instead: what it has mapped.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Judge as if each library were there once.")] = False,
@@ -645,7 +649,7 @@ def audit(
 
 @app.command()
 def explain(
-    code: Annotated[str | None, typer.Argument(help="A rule's code or name.")] = None,
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A rule's code or name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="List the rules.")] = False,
 ) -> None:
     """Print the page of an audit's rule: why it matters, what to do, known false alarms.
@@ -780,7 +784,7 @@ _Locks = Annotated[
 
 @store.command("export")
 def store_export(
-    dest: Annotated[Path, typer.Argument(help="Folder, made if need be; what it has already stays.")],
+    dest: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder, made if need be; what it has already stays.")],
     lock: _Locks = None,
 ) -> None:
     """Copy downloaded files to a folder that can be moved, or served over HTTP. Interrupted, it resumes when run again.
@@ -798,7 +802,10 @@ def store_export(
 
 @store.command("import")
 def store_import(
-    source: Annotated[str, typer.Argument(help="An exported folder or its URL, or another cache's inputs folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="PLACE", help="An exported folder or its URL, or another cache's inputs folder."),
+    ],
     lock: _Locks = None,
 ) -> None:
     """Take files from another store. Each is verified by its sha256; one that does not match is reported and not used.
@@ -817,7 +824,7 @@ def store_import(
 
 @app.command("lock-inputs")
 def lock_inputs(
-    files: Annotated[list[Path], typer.Argument(help="Lock files, e.g. recipes/ttnn/wheels.lock.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Lock files, e.g. recipes/ttnn/wheels.lock.")],
 ) -> None:
     """Refresh the pins of a lock file: the newest that its `want` tables allow, with size and sha256.
 
@@ -838,7 +845,9 @@ def lock_inputs(
 
 @app.command()
 def sources(
-    lock: Annotated[Path, typer.Argument(help="The lock file, e.g. recipes/pytorch-libcxx/sources.lock.")],
+    lock: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The lock file, e.g. recipes/pytorch-libcxx/sources.lock.")
+    ],
     dest: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("sources"),
 ) -> None:
     """Unpack the source archives that a lock file pins, each into its place, fetching what is not in the cache.
