@@ -51,7 +51,7 @@ def flavour_of(item: Object) -> Flavour | None:
 
 
 def undone(name: str) -> str:
-    """A demangled name without the standard libraries' inline namespaces."""
+    """A demangled name without anything that only one of the standard libraries writes into it."""
     text = _SPACE.sub("", _INLINE.sub("std::", _TAG.sub("", demangle(name))))
     text = _DURATION.sub("std::chrono::duration<long,", _FILESYSTEM.sub("std::filesystem::", text))
     return _SHORT.sub(lambda m: f"std::basic_{m[1]}<char,std::char_traits<char>{_ALLOCATOR.get(m[1], '')}>", text)
