@@ -18,6 +18,6 @@ if [ -d "$extension/ttnn_cpp_extension" ]; then
     # the package; it comes first, since `import torch_ttnn` imports it.
     SKBUILD_BUILD_DIR="$checkout/build/extension-{wheel_tag}" SKBUILD_CMAKE_DEFINE="TORCH_TTNN_SOURCE=$extension" \
         editable "$(dirname "$0")/source"
-    export SKIP_CPP_EXTENSION=1 SKBUILD_WHEEL_CMAKE=false SKBUILD_EDITABLE_REBUILD=false
+    export SKIP_CPP_EXTENSION=1 SKBUILD_WHEEL_CMAKE=false SKBUILD_EDITABLE_REBUILD=false SKBUILD_MINIMUM_VERSION=0.9
 fi
 editable "$checkout"

@@ -97,7 +97,7 @@ def test_a_symbol_that_the_opener_of_a_plugin_has(compile_library: Compile, tmp_
     compile_library("all/libhost.so", "int host(void) { return 1; }")
     [finding] = findings("TC301", tmp_path / "all")
     assert finding.severity is Severity.NOTE
-    assert "needs host, which no library that it needs has; libhost.so has it" in finding.message
+    assert "needs host, which none of its libraries has; libhost.so has it" in finding.message
     assert "Link plugin.so to libhost.so" in finding.remedy
 
 
@@ -171,6 +171,28 @@ def test_types_that_one_library_has_in_std_itself(cxx: CompileCxx, tmp_path: Pat
     assert (finding.code, finding.subject) == ("TC302", "lib.so")
     assert "ext.so was compiled with libstdc++ and lib.so with libc++ (std::__1)" in finding.message
     assert [line.split()[0] for line in finding.evidence] == ["needed:", "there:"] * 2
+
+
+MARKED = """
+#include <chrono>
+#include <filesystem>
+#include <string>
+namespace lib {
+__attribute__((visibility("default"))) std::string name(int) %s
+__attribute__((visibility("default"))) void wait(std::chrono::milliseconds) %s
+__attribute__((visibility("default"))) void open(const std::filesystem::path &) %s
+}
+"""
+
+
+def test_names_that_only_one_library_marks(cxx: CompileCxx, tmp_path: Path) -> None:
+    """GCC's tag for what returns a string, libc++'s namespace of file systems and its type of durations."""
+    library = cxx("libstdc++", "all/lib.so", MARKED % ('{ return ""; }', "{}", "{}"), "-Wl,-soname,lib.so")
+    code = 'extern "C" void *PyInit_ext() { lib::name(1); lib::wait({}); lib::open("."); return nullptr; }'
+    cxx("libc++", "all/ext.so", MARKED % (";", ";", ";") + code, str(library), "-Wl,-rpath,$ORIGIN")
+    [finding] = [f for f in findings("TC30", tmp_path / "all") if f.code != "TC304"]
+    assert (finding.code, finding.subject) == ("TC302", "lib.so")
+    assert [line.split()[0] for line in finding.evidence] == ["needed:", "there:"] * 3
 
 
 def test_the_symbol_of_the_seed() -> None:

@@ -79,7 +79,7 @@ def test_the_build_machine_of_065() -> None:
     found = {finding.subject: finding for finding in findings("TC204", published(TTNN_065))}
     path = "/opt/openmpi-v5.0.7-ulfm/lib:/project/build_Release/lib:$ORIGIN"
     assert [place.path.rpartition("/")[2] for place in found[path].places] == ["libtt_metal.so"]
-    assert found[path].remedy == "Set it to what is relative to the object: patchelf --set-rpath '$ORIGIN'"
+    assert found[path].remedy == "Keep only the entries relative to the object: patchelf --set-rpath '$ORIGIN'"
 
 
 def test_the_working_folder_is_searched(compile_library: Compile, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_program_finds_nothing_that_was_loaded_first(compile_library: Compile,
     assert subprocess.run([started], check=False, capture_output=True).returncode == 127
     [finding] = findings("TC2", tmp_path / "all")
     assert (finding.code, finding.severity, finding.subject) == ("TC201", Severity.ERROR, "libother.so")
-    assert "libother.so, which start needs, is in lib, where it does not look: start does not start." in finding.message
+    assert "libother.so, which start needs, is in lib, which is not searched: start does not start." in finding.message
     assert "--set-rpath '$ORIGIN/../lib'" in finding.remedy
 
 

@@ -306,3 +306,11 @@ def test_what_nobody_has_is_left_out_of_the_proof_with_the_command_that_builds_i
     assert _main(monkeypatch, "prove", "proof.toml", "--channel", str(channel)) == 0
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "left out" in line]
     assert line == "left out e: no channel has nobody-has-this >=2; to build it: tt-conda build nobody-has-this"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "store export", "store import"])
+def test_a_usage_line_has_no_doubled_brackets(run: Run, command: str) -> None:
+    """And arguments in capitals, as they are in the text."""
+    usage = re.search(r"Usage: (.*)", run(*command.split(), "--help").stdout)
+    assert usage
+    assert "[[" not in usage[1] and not re.search(r"[{[][a-z]", usage[1]), usage[1]

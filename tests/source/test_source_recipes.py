@@ -378,7 +378,7 @@ def tree(tmp_path: Path) -> Path:
     standin = PROJECT / "tests/standin"
     subprocess.run(["cp", "-r", standin / "tt-metal", standin / "_deps", standin / "cpm", tmp_path], check=True)
     (tmp_path / "pins").mkdir()
-    (tmp_path / PINS).write_text('[version]\nfmt = "11.1.4"\nxtensor = "0.26.0"\n')
+    (tmp_path / PINS).write_text('[version]\nfmt = "11.1.4"\nnlohmann_json = "v3.11.3"\nxtensor = "0.26.0"\n')
     add(tmp_path, "tt-metal/tt_metal/sfpi-version", "sfpi_x86_64_debian_txz_md5=f720b66692c52b0c4a774edf05ee014e\n")
     return tmp_path
 

@@ -161,7 +161,7 @@ def test_a_cmake_project_finds_both_packages(
     call(prefix, "bash", "-c", build)
     for name in ("metalium", "static") if static else ("metalium",):
         assert call(prefix, tmp_path / name).stdout.splitlines() == [
-            "0.65.0 Release", "No chips detected in the cluster",
+            '{"version": "0.65.0"}', "0.65.0 Release", "No chips detected in the cluster",
         ]  # fmt: skip
     assert call(prefix, tmp_path / "nn").stdout.splitlines() == ["4 6 ", "sizes differ: 1 and 1 2 "]
     assert RUNTIME[cxx_stdlib] in read(tmp_path / "nn").needed

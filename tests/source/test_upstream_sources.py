@@ -45,14 +45,19 @@ COMPILERS = ("clangxx_linux-64", "lld", "cmake", "ninja")
 EXAMPLES = ("hello_world_compute_kernel", "add_2_integers_in_riscv", "loopback")
 
 PYTHON_TESTS = {
-    "base_functionality/test_dump_and_load.py": ("-k", "test_dump_and_load"),
-    "base_functionality/test_reshape.py": ("-k", "(test_reshape or negative_1 or in_4D) and not device"),
-    "base_functionality/test_shape.py": (),
-    "base_functionality/test_to_and_from_torch.py": ("-k", "test_from_torch_none or test_to_and_from or 01_rank"),
-    "base_functionality/test_to_dtype.py": (),
-    "tensor/test_tensor_serialization.py": ("-k", "test_serialization"),
-}
-"""Files of upstream's, and which tests in them ask for no device."""
+    "base_functionality/test_dump_and_load.py": ["test_dump_and_load"],
+    "base_functionality/test_reshape.py": ["test_reshape", "test_reshape_negative_1", "test_reshape_in_4D"],
+    "base_functionality/test_shape.py": ["test_shape_equality_operator"],
+    "base_functionality/test_to_and_from_torch.py": [
+        "test_from_torch_none", "test_to_and_from", "test_to_and_from_using_tile_layout", "test_to_and_from_2D",
+        "test_to_for_01_rank",
+    ],
+    "base_functionality/test_to_dtype.py": [
+        "test_to_dtype", "test_to_float_dtype", "test_to_dtype_unaligned_shape", "test_to_dtype_with_tile_layout",
+    ],
+    "tensor/test_tensor_serialization.py": ["test_serialization"],
+}  # fmt: skip
+"""Files of upstream's, and the tests in them that ask for no device; tensors want a cluster, which may be a mock."""
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +125,17 @@ def stack(
     return prefix
 
 
-def compile_(call: Call, prefix: Path, cxx_stdlib: str, source: Path, build_folder: Path, *options: str) -> None:
+def compile_(
+    call: Call, prefix: Path, cxx_stdlib: str, source: Path, build_folder: Path, *options: str, target: str = "all"
+) -> None:
     flag = "libc++" if cxx_stdlib == "libcxx" else "libstdc++"
     words = [
-        *("cmake", "-G", "Ninja", "-S", source, "-B", build_folder, f"-DCMAKE_CXX_FLAGS=-stdlib={flag}"),
-        *("-DCMAKE_CXX_COMPILER=clang++", "-DCMAKE_BUILD_TYPE=Release", *options),
+        *("cmake", "-G", "Ninja", "-S", source, "-B", build_folder),
+        f"-DCMAKE_CXX_FLAGS=-stdlib={flag} -Wno-c++11-narrowing",  # which upstream's own build passes, too
+        *("-DCMAKE_CXX_COMPILER=clang++", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_SCAN_FOR_MODULES=OFF", *options),
     ]
     call(prefix, *words)
-    call(prefix, "cmake", "--build", build_folder)
+    call(prefix, "cmake", "--build", build_folder, "--target", target)
 
 
 IMPORTS = """
@@ -141,7 +149,7 @@ except ImportError:
 else:
     import torch_ttnn
     from torch_ttnn.cpp_extension import ttnn_module
-    said["registered"] = sys.modules["torch.ttnn"] is ttnn_module and torch.ttnn is ttnn_module
+    said["registered"] = sys.modules["torch.ttnn"] is ttnn_module
     said["backend"] = "ttnn" in torch._dynamo.list_backends()
 paths = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "/" in line}
 said["mapped"] = sorted({os.path.realpath(path) for path in paths})
@@ -153,7 +161,7 @@ print(json.dumps(said))
 def imported(stack: Path, call: Call) -> dict[str, Any]:
     """What a process says that has imported all of it, with a cluster of one chip that is not there."""
     done = call(stack, "python", "-c", IMPORTS, TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    said: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return said
 
 
@@ -211,18 +219,21 @@ def test_what_a_library_exports_is_what_the_published_one_exports(stack: Path, w
         print("-", text)
     for text in sorted(ours - theirs):
         print("+", text)
-    assert len(ours & theirs) >= 0.98 * len(theirs)
+    assert ours == theirs
     assert sorted(set(read(wheel / name).needed) & set(LIBRARIES)) == sorted(
         set(read(stack / "lib" / name).needed) & set(LIBRARIES)
     )
 
 
-def test_a_cmake_project_calls_into_each_library(stack: Path, call: Call, tmp_path: Path, cxx_stdlib: str) -> None:
-    compile_(call, stack, cxx_stdlib, HERE / "upstream/consumer", tmp_path)
-    said = call(stack, tmp_path / "metalium", TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER).stdout.splitlines()
-    assert [line for line in said if re.match(r"\d", line)][:2] == ["12 1", "1 devices"]
-    assert call(stack, tmp_path / "nn").stdout.splitlines()[-1] == "3 6 21"
-    assert RUNTIME[cxx_stdlib] in read(tmp_path / "nn").needed
+def test_a_cmake_project_calls_into_each_library(
+    stack: Path, sources: Path, call: Call, tmp_path: Path, cxx_stdlib: str
+) -> None:
+    options = [f"-DTREE={sources}/tt-metal", f"-DDEPS={sources}/_deps"]
+    for target, expected in (("call_metalium", ["12 1", "1 devices"]), ("call_nn", ["3 6 21"])):
+        compile_(call, stack, cxx_stdlib, HERE / "upstream", tmp_path, *options, target=target)
+        said = call(stack, tmp_path / target, TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER).stdout.splitlines()
+        assert [line for line in said if re.fullmatch(r"[\d ]+( devices)?", line)] == expected
+    assert RUNTIME[cxx_stdlib] in read(tmp_path / "call_nn").needed
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -239,8 +250,8 @@ def test_upstreams_own_tests_pass_that_need_no_device(
     stack: Path, sources: Path, call: Call, tmp_path: Path, cxx_stdlib: str, part: str
 ) -> None:
     options = [f"-DTREE={sources}/tt-metal", f"-DDEPS={sources}/_deps"]
-    compile_(call, stack, cxx_stdlib, HERE / "upstream", tmp_path, *options)
-    said = call(stack, tmp_path / part).stdout
+    compile_(call, stack, cxx_stdlib, HERE / "upstream", tmp_path, *options, target=part)
+    said = call(stack, tmp_path / part, TT_METAL_MOCK_CLUSTER_DESC_PATH=CLUSTER).stdout
     passed = re.search(r"^\[  PASSED  \] (\d+) tests?\.$", said, flags=re.M)
     assert passed and int(passed[1]) > 40, said[-2000:]
     print(part, passed[0])
@@ -252,8 +263,10 @@ def test_upstreams_python_tests_pass_that_need_no_device(
 ) -> None:
     pytorch(cxx_stdlib)
     tree = sources / "tt-metal"
-    file = tree / "tests/ttnn/unit_tests" / name
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *PYTHON_TESTS[name], file]
-    said = call(stack, "env", f"PYTHONPATH={tree}", "python", *words, check=False).stdout
-    assert re.search(r"^\d+ passed", said, flags=re.M), said
-    print(said.splitlines()[-1])
+    tests = [f"{tree}/tests/ttnn/unit_tests/{name}::{test}" for test in PYTHON_TESTS[name]]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *tests]
+    variables = {"TT_METAL_MOCK_CLUSTER_DESC_PATH": CLUSTER}
+    said = call(stack, "env", f"PYTHONPATH={tree}", "python", *words, **variables).stdout
+    passed = re.search(r"\b(\d+) passed\b.*", said)
+    assert passed and int(passed[1]) > 0, said
+    print(name, passed[0])

@@ -5,8 +5,9 @@ mkdir -p licenses
 cp torch-ttnn/LICENSE* licenses/
 [ ! -f torch-ttnn/NOTICE ] || cp torch-ttnn/NOTICE licenses/
 # The Python packages and their metadata, by upstream's own build, without CMake: that would look for tt-metal's sources.
+# Its settings are those of scikit-build-core before 0.10, some of which later ones refuse unless they are told.
 SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION "$PYTHON" -m pip install "$SRC_DIR/torch-ttnn" --config-settings=wheel.cmake=false \
-    --no-deps --no-build-isolation --no-index --no-compile -v
+    --config-settings=minimum-version=0.9 --no-deps --no-build-isolation --no-index --no-compile -v
 
 ln -sfn "$PREFIX" host
 export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}

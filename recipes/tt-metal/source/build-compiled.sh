@@ -19,9 +19,13 @@ done
 # where its CMake package looks first. Their headers alone are used, so what CMake is told of their libraries goes with these.
 third=$to/devel/share/tt-metalium-third-party
 install_components "$third" fmt-core spdlog-dev
-for name in xtl xtensor; do  # TT-NN's CMake package asks for them; they have no component
+for name in xtl xtensor nlohmann_json; do  # the CMake packages ask for them; they have no component of tt-metal's
     [ ! -d "build/_deps/$name-build" ] || cmake --install "build/_deps/$name-build" --prefix "$third"
 done
+if [ -d "$to/runtime/include" ]; then  # Tracy's, which come with its library; ttnn's headers include them
+    cp -r "$to/runtime/include" "$third/"
+    rm -rf "$to/runtime/include" "$to/runtime/share/Tracy"
+fi
 rm -rf "$third"/lib/*.{a,so}* "$third"/{lib,share}/pkgconfig "$third"/lib/cmake/*/*-"${tt_metal_build,,}".cmake
 config=$to/devel/lib/cmake/tt-metalium/tt-metalium-config
 sed -i 's#^include(CMakeFindDependencyMacro)$#&\nlist(PREPEND CMAKE_PREFIX_PATH "${CMAKE_CURRENT_LIST_DIR}/../../../share/tt-metalium-third-party")#' \

@@ -20,6 +20,8 @@ else
     install -D -m 755 -t tt-metal/runtime/sfpi/compiler/bin "$RECIPE_DIR/../tt-metal/source/riscv-tt-elf-g++"
 fi
 
+export PYTHONHASHSEED=0  # generators of headers write out sets; another order is other bytes, which no compiler's cache knows
+
 # The host environment under a short name, and no folder of this machine in the packages.
 ln -sfn "$PREFIX" host
 export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}  # by pixi or rattler-build, too
@@ -71,6 +73,8 @@ for name in umd_asio ELFIO; do
     folder=$SRC_DIR/build/_deps/${name,,}-src
     [ ! -d "$folder" ] || settings+=(-D"CPM_${name}_SOURCE=$folder")
 done
+# glibc has arc4random from 2.36 on; where it is compiled with an older one, as on conda-forge, getrandom is taken anyway
+[ ! -d build/_deps/nanomsg-src ] || settings+=(-DNNG_HAVE_ARC4RANDOM=OFF)
 [ ! -d build/_deps/cadical-src ] || settings+=(-Dcadical_SOURCE_DIR="$SRC_DIR/build/_deps/cadical-src")
 
 # configure OPTION...: with the settings, none of which upstream's files may override or leave unread, and these

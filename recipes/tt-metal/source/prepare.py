@@ -210,6 +210,9 @@ def main(version: str, sfpi_version: str, patches: str, recipe: str) -> None:
     edit("cmake/tracy.cmake", r"^# Our current fork of tracy does not have CMake", r"return()\n\g<0>", must=False)
     # It asks the machine's /etc/os-release which archive of SFPI fits; the package has Debian's on every machine.
     edit("tt_metal/sfpi-info.sh", r"^sfpi_arch=\$\(uname -m\)", r"sfpi_dist=debian\n\g<0>", must=False)
+    # Its setup.py has extensions as keys, which those of newer setuptools cannot be.
+    edit("setup.py", r"^    ttnn_lib_C: BuildConstants", "    ttnn_lib_C.name: BuildConstants", must=False)
+    edit("setup.py", r"\bbuild_constants_lookup\[ext\]", "build_constants_lookup[ext.name]", must=False)
     # The year in which generated headers are generated.
     codegen = "tt_metal/llrt/hal/codegen/codegen.sh"
     edit(codegen, r"^YEAR=\$\(date \+%Y\)$", "YEAR=", must=Path("tt-metal", codegen).exists())

@@ -21,6 +21,11 @@ RUNTIMES: dict[str, Flavour] = {"libc++.so.1": "libc++", "libstdc++.so.6": "libs
 """Soname → its library."""
 
 _INLINE = re.compile(r"\bstd::__(?:\d+|cxx11)::")
+_TAG = re.compile(r"\[abi:\w+\]")
+"""GCC's for functions that return a string, libc++'s for those that it keeps out of its ABI."""
+_FILESYSTEM = re.compile(r"\bstd::(?:__fs::filesystem|filesystem::__cxx11)::")
+_DURATION = re.compile(r"\bstd::chrono::duration<long long,")
+"""libc++ counts seconds and their parts in ``long long``, libstdc++ in ``long``."""
 _SPACE = re.compile(r"\s+(?=[>&*])|(?<=,)\s+")
 _SHORT = re.compile(r"\bstd::(string|ostream|istream|iostream)\b")
 _ALLOCATOR = {"string": ",std::allocator<char>"}
@@ -44,8 +49,9 @@ def flavour_of(item: Object) -> Flavour | None:
 
 
 def undone(name: str) -> str:
-    """A demangled name without the standard libraries' inline namespaces."""
-    text = _SPACE.sub("", _INLINE.sub("std::", demangle(name)))
+    """A demangled name without anything that only one of the standard libraries writes into it."""
+    text = _SPACE.sub("", _INLINE.sub("std::", _TAG.sub("", demangle(name))))
+    text = _DURATION.sub("std::chrono::duration<long,", _FILESYSTEM.sub("std::filesystem::", text))
     return _SHORT.sub(lambda m: f"std::basic_{m[1]}<char,std::char_traits<char>{_ALLOCATOR.get(m[1], '')}>", text)
 
 

@@ -37,7 +37,7 @@ class _Severity(str, Enum):
 def audit(
     targets: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[TARGET]...", help="Wheels, conda packages, environments, folders, channels, objects."),
+        typer.Argument(metavar="TARGET", help="Wheels, conda packages, environments, folders, channels, objects."),
     ] = None,
     pid: Annotated[int | None, typer.Option(help="A running process instead: what it has mapped.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Judge as if each library were there once.")] = False,

@@ -12,7 +12,7 @@ from tt_conda.base.errors import TtCondaError
 
 def carve(
     wheels: Annotated[
-        list[Path] | None, typer.Argument(help="Wheels; of two copies the first wheel's is kept.")
+        list[Path] | None, typer.Argument(metavar="WHEEL", help="Wheels; of two copies the first wheel's is kept.")
     ] = None,
     prefix: Annotated[Path, typer.Option(help="A new folder, or an environment whose libraries stay.")] = Path(
         "carved"

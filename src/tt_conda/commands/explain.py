@@ -10,7 +10,7 @@ from tt_conda.base.errors import TtCondaError
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="A rule's code or name.")] = None,
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A rule's code or name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="List the rules.")] = False,
 ) -> None:
     """Print the page of an audit's rule: why it matters, what to do, known false alarms.

@@ -9,7 +9,7 @@ import typer
 
 
 def lock_inputs(
-    files: Annotated[list[Path], typer.Argument(help="Lock files, e.g. recipes/ttnn/wheels.lock.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Lock files, e.g. recipes/ttnn/wheels.lock.")],
 ) -> None:
     """Refresh the pins of a lock file: the newest that its `want` tables allow, with size and sha256.
 

@@ -14,7 +14,7 @@ Channels = Annotated[
     ),
 ]
 Prefix = Annotated[Path, typer.Option("--prefix", "-p", help="Folder of the environment.")]
-Specs = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Packages, e.g. 'ttnn ==0.81.1'.")]
+Specs = Annotated[list[str] | None, typer.Argument(metavar="SPEC", help="Packages, e.g. 'ttnn ==0.81.1'.")]
 Manifest = Annotated[Path | None, typer.Option(help="The pixi.toml to read. Default: the nearest one upwards.")]
 Locks = Annotated[
     list[Path] | None,
@@ -38,7 +38,7 @@ Pinned = Annotated[
     ),
 ]
 
-Packages = Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Packages; none means all.")]
+Packages = Annotated[list[str] | None, typer.Argument(metavar="PACKAGE", help="Packages; none means all.")]
 Origin = Annotated[list[str] | None, typer.Option(help="wheel or source.")]
 CxxStdlib = Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")]
 Python = Annotated[list[str] | None, typer.Option(help="Python version X.Y.")]

@@ -11,7 +11,7 @@ from tt_conda.commands.options import Channels
 
 
 def prove(
-    file: Annotated[Path, typer.Argument(help="Which environments, e.g. ci/proof.toml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Which environments, e.g. ci/proof.toml.")],
     channel: Channels = None,
 ) -> None:
     """Make environments from the channel and show that a process maps each library once.

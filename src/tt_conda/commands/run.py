@@ -10,7 +10,7 @@ from tt_conda.commands.options import Prefix
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, with its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run, with its arguments.")],
     prefix: Prefix,
 ) -> None:
     """Run a command in an activated environment; its exit code is ours.

@@ -30,7 +30,7 @@ class BesideCommand(TyperCommand):
 def serve(
     ctx: typer.Context,
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Channel folders; output/ if none is named.")
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Channel folders; output/ if none is named.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     port: Annotated[

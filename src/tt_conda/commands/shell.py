@@ -13,10 +13,10 @@ from tt_conda.commands.options import Channels, Manifest
 
 def shell(
     name: Annotated[
-        str | None, typer.Argument(metavar="[ENVIRONMENT]", help="Environment to open, such as dev.")
+        str | None, typer.Argument(metavar="ENVIRONMENT", help="Environment to open, such as dev.")
     ] = None,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="Command to run instead of a shell.")
+        list[str] | None, typer.Argument(metavar="-- COMMAND", help="Command to run instead of a shell.")
     ] = None,
     prefix: Annotated[
         Path | None, typer.Option("--prefix", "-p", help="Folder of the environment; else .tt-conda/envs/NAME.")

@@ -26,7 +26,7 @@ app = typer.Typer(
 
 @app.command("export")
 def export(
-    dest: Annotated[Path, typer.Argument(help="Folder, made if need be; what it has already stays.")],
+    dest: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder, made if need be; what it has already stays.")],
     lock: Locks = None,
 ) -> None:
     """Copy downloaded files to a folder that can be moved, or served over HTTP. Interrupted, it resumes when run again.
@@ -44,7 +44,7 @@ def export(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="An exported folder or its URL, or another cache's inputs folder.")],
+    source: Annotated[str, typer.Argument(metavar="PLACE", help="An exported folder or its URL, or another cache's inputs folder.")],
     lock: Locks = None,
 ) -> None:
     """Take files from another store. Each is verified by its sha256; one that does not match is reported and not used.

@@ -14,7 +14,7 @@ def verify(
     packages: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PACKAGE]...", help="Files, or names in output/; none: all, but what is built on request."
+            metavar="PACKAGE", help="Files, or names in output/; none: all, but what is built on request."
         ),
     ] = None,
     channel: Channels = None,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import namedtuple
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -19,18 +20,25 @@ class FromBuild(build_ext):
             self.copy_file(libraries / name, package / "build" / "lib" / name)
         shutil.copytree(built / "runtime/hw", package / "runtime/hw", dirs_exist_ok=True)
         shutil.copytree(built / "tt_metal/kernels", package / "tt_metal/kernels", dirs_exist_ok=True)
-        self.copy_file(libraries / "_ttnn.so", self.get_ext_fullpath("ttnn._ttnn"))
+        for ext in self.extensions:
+            self.copy_file(libraries / build_constants_lookup[ext].so_src_location, self.get_ext_fullpath(ext.name))
 
     def copy_file(self, source, target):
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
 
 
+ttnn_lib_C = Extension("ttnn._ttnn", sources=[])
+BuildConstants = namedtuple("BuildConstants", ["so_src_location"])
+build_constants_lookup = {
+    ttnn_lib_C: BuildConstants(so_src_location="_ttnn.so"),
+}
+
 setup(
     use_scm_version=True,
     packages=[*find_packages("ttnn"), "tracy"],
     package_dir={"": "ttnn", "tracy": "tools/tracy"},
-    ext_modules=[Extension("ttnn._ttnn", sources=[])],
+    ext_modules=[ttnn_lib_C],
     cmdclass={"build_ext": FromBuild},
     zip_safe=False,
 )

@@ -36,6 +36,8 @@ std::string content(const std::filesystem::path& path) {
 
 }  // namespace
 
+extern "C" const char* tt_metal_generated() { return dev_msgs_includes; }
+
 namespace tt::tt_metal {
 
 void SetRootDir(const std::string& folder) { folder_given = folder; }
@@ -84,6 +86,8 @@ umd::Cluster open_cluster() {
 }
 
 std::string version() { return TT_METAL_VERSION; }
+
+nlohmann::json describe() { return {"{\"version\": \"" + version() + "\"}"}; }
 
 bool is_debug() {
 #ifdef DEBUG

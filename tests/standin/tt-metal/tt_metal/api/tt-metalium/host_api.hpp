@@ -1,5 +1,6 @@
 #pragma once
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <string>
 
@@ -20,6 +21,7 @@ std::string compile_kernel(const std::string& name);
 umd::Cluster open_cluster();
 
 std::string version();
+nlohmann::json describe();
 bool is_debug();
 
 }  // namespace tt::tt_metal

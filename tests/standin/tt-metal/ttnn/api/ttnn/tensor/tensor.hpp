@@ -1,4 +1,5 @@
 #pragma once
+#include <tracy/Tracy.hpp>
 #include <tt-metalium/host_api.hpp>
 
 #include <vector>
