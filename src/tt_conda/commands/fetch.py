@@ -20,7 +20,10 @@ from tt_conda.commands.options import (
 
 
 def fetch(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to fill, made if need be; what is there and right stays.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="The folder to fill, made if need be; what is there and right stays."),
+    ],
     packages: Packages = None,
     origin: Origin = None,
     cxx_stdlib: CxxStdlib = None,

@@ -8,8 +8,13 @@ import typer
 
 
 def publish(
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="A folder, s3://BUCKET/CHANNEL, or KIND+https://SERVER/CHANNEL.")],
-    packages: Annotated[list[str] | None, typer.Argument(metavar="PACKAGE", help="Names of packages in output/; none means all.")] = None,
+    destination: Annotated[
+        str,
+        typer.Argument(metavar="DESTINATION", help="A folder, s3://BUCKET/CHANNEL, or KIND+https://SERVER/CHANNEL."),
+    ],
+    packages: Annotated[
+        list[str] | None, typer.Argument(metavar="PACKAGE", help="Names of packages in output/; none means all.")
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Leave this package out. Repeatable.")
     ] = None,

@@ -12,9 +12,7 @@ from tt_conda.commands.options import Channels, Manifest
 
 
 def shell(
-    name: Annotated[
-        str | None, typer.Argument(metavar="ENVIRONMENT", help="Environment to open, such as dev.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="ENVIRONMENT", help="Environment to open, such as dev.")] = None,
     words: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND", help="Command to run instead of a shell.")
     ] = None,

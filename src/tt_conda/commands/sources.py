@@ -9,7 +9,9 @@ import typer
 
 
 def sources(
-    lock: Annotated[Path, typer.Argument(metavar="FILE", help="The lock file, e.g. recipes/pytorch-libcxx/sources.lock.")],
+    lock: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The lock file, e.g. recipes/pytorch-libcxx/sources.lock.")
+    ],
     dest: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("sources"),
 ) -> None:
     """Unpack the source archives that a lock file pins, each into its place, fetching what is not in the cache.

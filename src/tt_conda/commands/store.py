@@ -44,7 +44,9 @@ def export(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(metavar="PLACE", help="An exported folder or its URL, or another cache's inputs folder.")],
+    source: Annotated[
+        str, typer.Argument(metavar="PLACE", help="An exported folder or its URL, or another cache's inputs folder.")
+    ],
     lock: Locks = None,
 ) -> None:
     """Take files from another store. Each is verified by its sha256; one that does not match is reported and not used.

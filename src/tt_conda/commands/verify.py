@@ -13,9 +13,7 @@ from tt_conda.commands.options import Channels
 def verify(
     packages: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="PACKAGE", help="Files, or names in output/; none: all, but what is built on request."
-        ),
+        typer.Argument(metavar="PACKAGE", help="Files, or names in output/; none: all, but what is built on request."),
     ] = None,
     channel: Channels = None,
     jobs: Annotated[int, typer.Option(min=1, help="Builds side by side.")] = 2,
