@@ -6,21 +6,23 @@ inputs as arguments and know nothing of the analysis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from tt_conda.audit import embedded as static
-from tt_conda.audit import exports, interposition
+from tt_conda.audit import exports, interposition, order
 from tt_conda.audit.copies import Copies, copies
 from tt_conda.audit.flavour import under_other_library
 from tt_conda.audit.loader import Closure, Loaded, closure
 from tt_conda.audit.lookup import Lookup
-from tt_conda.audit.lost import Lost, lost_names, roots
+from tt_conda.audit.lost import Lost, lost_names, providers, roots
 from tt_conda.audit.objects import Object
-from tt_conda.audit.resolve import Resolver
+from tt_conda.audit.resolve import MissingVersion, Resolver, missing_versions
 from tt_conda.audit.runtimes import Kind, runtime_of
 from tt_conda.audit.scene import Scene
-from tt_conda.audit.undefined import Undefined, undefined_symbols
+from tt_conda.audit.undefined import Undefined, exports_in, undefined_symbols, without_absent
+from tt_conda.audit.words import plain_owner
+from tt_conda.elf.demangle import demangle
 
 Pair = tuple[Object, Object]
 
@@ -33,6 +35,8 @@ class Analysis:
         self.files = Lookup(scene)
         """Finds objects by path and by name."""
         self._closures: dict[Object, Closure] = {}
+        self._prepared: dict[Object, order.Prepared] = {}
+        self._dependencies: dict[str, frozenset[str]] = {}
         self._runtimes: dict[Object, Kind | None] = {}
         self._other_library: dict[Undefined, Mapping[str, tuple[str, Object]]] = {}
 
@@ -52,9 +56,80 @@ class Analysis:
     def closure(self, start: Object) -> Closure:
         """Everything that loading ``start`` brings in, alone in a process; programs are started, all else is opened."""
         if start not in self._closures:
-            host = [] if start.is_program else self._before
-            self._closures[start] = closure(start, self.scene.system, self.files, host=host)
+            self._closures[start] = self.closure_after(start, ())
         return self._closures[start]
+
+    def closure_after(self, start: Object, opened: Sequence[Closure]) -> Closure:
+        """Everything that loading ``start`` brings in after these were opened."""
+        if not opened and start in self._closures:
+            return self._closures[start]
+        host = [] if start.is_program else self._before
+        return closure(start, self.scene.system, self.files, host=host, opened=opened)
+
+    def prepared(self, root: Object) -> order.Prepared:
+        """A root's closure once whatever it does not find, but the targets have, was opened before it."""
+        if root not in self._prepared:
+            self._prepared[root] = order.prepared(root, self.closure_after, self._provider)
+        return self._prepared[root]
+
+    def _provider(self, needer: Object, name: str) -> Object | None:
+        found = self.nearest(needer, providers(name, needer, self.files))
+        return found[0] if found else None
+
+    def failure(self, closure: Closure) -> str:
+        """Why a load fails, in the linker's words; empty if it works."""
+        for name, _ in closure.missing:
+            if not (self.scene.is_for_any_machine and name in self.scene.from_machine):
+                return f"{name}: cannot open shared object file"
+        for each in self.missing_versions(closure):
+            return f"version `{each.version}' of {each.library} not found (required by {each.needer.object.name})"
+        for item, names in self.resolver.unresolved(closure).items():
+            if left := without_absent(item, names, closure, self.scene, exports_in):
+                return f"undefined symbol: {demangle(min(left))} (required by {item.name})"
+        return ""
+
+    def missing_versions(self, closure: Closure) -> list[MissingVersion]:
+        """The versions that keep a closure from loading, without those of this machine's libraries for any machine."""
+        return [
+            each for each in missing_versions(closure)
+            if not (self.scene.is_for_any_machine and each.provider
+                    and not self.scene.is_inside(each.provider.object.path))
+        ]  # fmt: skip
+
+    @cached_property
+    def disorders(self) -> list[order.Disorder]:
+        """The pairs of objects that load alone, but not one after the other."""
+        return list(order.disorders(self.roots, self.closure_after, self.resolver, self.failure))
+
+    def are_loaded_together(self, one: Object, other: Object) -> bool:
+        """Whether a process is bound to load both: one package depends on the other, or one object loads both."""
+        if one.owner != other.owner and (self.depends(one.owner, other.owner) or self.depends(other.owner, one.owner)):
+            return True
+        return any({one, other} <= {item.object for item in self.closure(root).loaded} for root in self.roots)
+
+    # ---- packages
+
+    def depends(self, owner: str, other: str) -> bool:
+        """Whether a package is another one's own, or among the dependencies that it declares, directly or not."""
+        return other == owner or plain_owner(other) in self._all_depends(owner)
+
+    def _all_depends(self, owner: str) -> frozenset[str]:
+        if owner not in self._dependencies:
+            labels = {plain_owner(label): label for label in self.scene.depends}
+            found: set[str] = set()
+            queue = [owner]
+            while queue:
+                new = set(self.scene.depends.get(queue.pop(), ())) - found
+                found |= new
+                queue += [labels[name] for name in new if name in labels]
+            self._dependencies[owner] = frozenset(found)
+        return self._dependencies[owner]
+
+    def nearest(self, consumer: Object, candidates: Sequence[Object]) -> list[Object]:
+        """Providers of a consumer, its own package's first, then those of packages that it depends on."""
+        return sorted(
+            candidates, key=lambda item: (item.owner != consumer.owner, not self.depends(consumer.owner, item.owner))
+        )
 
     @cached_property
     def _before(self) -> list[Loaded]:
@@ -76,13 +151,13 @@ class Analysis:
     @cached_property
     def needed(self) -> frozenset[Object]:
         """The objects that another one's NEEDED brings in."""
-        return frozenset(used.object for root in self.roots for used in self.closure(root).resolved.values())
+        return frozenset(used.object for root in self.roots for used in self.prepared(root).closure.resolved.values())
 
     @cached_property
     def lost(self) -> list[Lost]:
         """The NEEDED names that are not found."""
         program = self.host[0] if self.host else None
-        return lost_names(self.roots, self.closure, self.files, self.scene.system, program)
+        return lost_names(self.roots, self.closure, self.files, self.scene.system, program, self.nearest)
 
     # ---- symbols
 
@@ -94,8 +169,9 @@ class Analysis:
     @cached_property
     def undefined(self) -> list[Undefined]:
         """What objects lack where they are really used."""
-        found = ((root, self.resolver.unresolved(self.closure(root))) for root in self.roots)
-        return undefined_symbols(self.scene, [(root, names) for root, names in found if names], self.closure)
+        found = ((root, self.resolver.unresolved(self.prepared(root).closure)) for root in self.roots)
+        lacking = [(root, names) for root, names in found if names]
+        return undefined_symbols(self.scene, lacking, lambda root: self.prepared(root).closure)
 
     def other_library(self, lacking: Undefined) -> Mapping[str, tuple[str, Object]]:
         """What is there with the other C++ standard library's types: name → (name as it is there, whose)."""

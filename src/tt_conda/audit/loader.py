@@ -28,6 +28,9 @@ How = Literal["start", "path", "loaded", "once", "RPATH", "LD_LIBRARY_PATH", "RU
 
 _CACHE_TAGS = {"x86_64": "x86-64", "aarch64": "AArch64"}
 _LINKERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+_LIBC = "libc.so.6"
+_MERGED = frozenset(("libanl.so.1", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1"))
+"""Parts of the C library since glibc 2.34 (its NEWS); only empty files of these names remain."""
 _LEVEL = re.compile(r'hwcap: "([^"]+)"')
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)\b)")
 
@@ -77,6 +80,8 @@ class Closure:
     """(consumer, NEEDED name) → provider: the edges."""
     by_name: dict[str, Loaded] = field(default_factory=dict)
     """Every name in the process, including objects loaded before; version tables refer to libraries by these names."""
+    relocated: frozenset[Object] = frozenset()
+    """The objects that were opened earlier: their symbols are bound already."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,9 @@ def _cache(machine: str, levels: Sequence[str]) -> dict[str, str]:
     return {name: path for name, (_, path) in best.items()}
 
 
-def closure(start: Object, system: System, files: Files, *, host: Sequence[Loaded] = ()) -> Closure:
+def closure(
+    start: Object, system: System, files: Files, *, host: Sequence[Loaded] = (), opened: Sequence[Closure] = ()
+) -> Closure:  # fmt: skip
     """Follow NEEDED from an object like the dynamic linker. An unreadable dependency counts as missing.
 
     Args:
@@ -161,8 +168,9 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
         files: the objects.
         host: the objects loaded so far, beginning with the program, which calls dlopen.
             Objects opened since then (``loaded``) satisfy names, but are only in their own scope.
+        opened: what was opened before, in this order (RTLD_LOCAL): it satisfies names, and is only in its own scope.
     """
-    found = Closure()
+    found = Closure(relocated=frozenset(item.object for each in opened for item in each.loaded))
     first = Loaded(start.path, start, "start", None)
     program = host[0] if host else first
     by_file = {item.object.file: item for item in reversed(host)} | {start.file: first}
@@ -172,6 +180,11 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
         by_file.setdefault(item.object.file, item)
         if item.how not in ("start", "path"):
             by_name.setdefault(posixpath.basename(item.path), item)  # the name in NEEDED
+    for each in opened:
+        for name, item in each.by_name.items():
+            by_name.setdefault(name, item)
+        for item in each.loaded:
+            by_file.setdefault(item.object.file, item)
     found.loaded.append(first)
     queue = deque([first])
     listed = {first, *(item for item in host if item.how != "loaded")}
@@ -180,19 +193,25 @@ def closure(start: Object, system: System, files: Files, *, host: Sequence[Loade
         for name in item.object.elf.needed:
             known = by_name.get(name)
             if known is None:
-                hit = _find(name, item, program, system, files)
+                hit = _find(name, item, program, system, files) or _merged(name, item, program, system, files)
                 if hit is None:
                     found.missing.append((name, item))
                     continue
                 known = by_file.setdefault(hit.object.file, hit)
-                for each in (name, *known.names):
-                    by_name.setdefault(each, known)
+                for alias in (name, *known.names):
+                    by_name.setdefault(alias, known)
             if known not in listed:
                 listed.add(known)
                 found.loaded.append(known)
                 queue.append(known)
             found.resolved[item, name] = known
     return found
+
+
+def _merged(name: str, needer: Loaded, program: Loaded, system: System, files: Files) -> Loaded | None:
+    """The C library in place of a part that it contains since 2.34, whose empty file a machine may lack."""
+    libc = _find(_LIBC, needer, program, system, files) if name in _MERGED else None
+    return libc if libc and "GLIBC_2.34" in libc.object.elf.version_gives else None
 
 
 def _interpreter(program: Loaded, files: Files) -> list[Loaded]:

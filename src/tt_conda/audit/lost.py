@@ -63,7 +63,7 @@ def roots(there: Sequence[Object], closure_of: Callable[[Object], Closure]) -> l
 
 def lost_names(
     roots: Iterable[Object], closure_of: Callable[[Object], Closure], files: Lookup, system: System,
-    program: Loaded | None,
+    program: Loaded | None, nearest: Callable[[Object, Sequence[Object]], Sequence[Object]],
 ) -> list[Lost]:  # fmt: skip
     """Every name that is not found in the closure of a root, once for each object that needs it.
 
@@ -73,13 +73,14 @@ def lost_names(
         files: where objects are looked for.
         system: the machine's linker.
         program: what calls dlopen, where it is known.
+        nearest: sorts providers for a consumer, those of the packages that it depends on first.
     """
     found: dict[tuple[Object, str, bool], Lost] = {}
     for root in roots:
         for name, item in closure_of(root).missing:
             key = item.object, name, root.is_program
             if key not in found:
-                found[key] = _explain(name, item, files, system, program or item)
+                found[key] = _explain(name, item, files, system, program or item, nearest)
                 if root.is_program and found[key].reason == "loaded first":
                     found[key].reason = "elsewhere"
             found[key].roots.append(root)
@@ -91,7 +92,15 @@ def search_paths(found: Iterable[Lost]) -> list[str]:
     return list(dict.fromkeys(path for lost in found if (path := lost.search_path)))
 
 
-def _explain(name: str, item: Loaded, files: Lookup, system: System, program: Loaded) -> Lost:
+def providers(name: str, needer: Object, files: Lookup) -> list[Object]:
+    """The objects of the targets that have a name, for the consumer's machine."""
+    return [each for each in files.named(name) if each.elf.machine == needer.elf.machine]
+
+
+def _explain(
+    name: str, item: Loaded, files: Lookup, system: System, program: Loaded,
+    nearest: Callable[[Object, Sequence[Object]], Sequence[Object]],
+) -> Lost:  # fmt: skip
     link = item.loader
     while link is not None:
         for folder in expanded(link.object.elf.runpath, link.path, system):
@@ -99,11 +108,11 @@ def _explain(name: str, item: Loaded, files: Lookup, system: System, program: Lo
             if provider is not None and provider.elf.machine == item.object.elf.machine:
                 return Lost(name, item.object, "runpath", provider, link.object)
         link = link.loader
-    providers = [each for each in files.named(name) if each.elf.machine == item.object.elf.machine]
-    if not providers:
+    there = nearest(item.object, providers(name, item.object, files))
+    if not there:
         return Lost(name, item.object, "nowhere")
     searched = {posixpath.normpath(folder) for _, folder in search_folders(item, program, system)}
-    for provider in providers:
+    for provider in there:
         if provider.name != name and posixpath.dirname(provider.path) in searched:
             return Lost(name, item.object, "file name", provider)
-    return Lost(name, item.object, "loaded first", providers[0])
+    return Lost(name, item.object, "loaded first", there[0])

@@ -36,6 +36,8 @@ def missing_versions(closure: Closure) -> list[MissingVersion]:
     absent = {name for name, _ in closure.missing}
     found = []
     for item in closure.loaded:
+        if item.object in closure.relocated:
+            continue
         elf = item.object.elf
         for library, versions in elf.version_needs.items():
             provider = closure.by_name.get(library)
@@ -99,8 +101,8 @@ class Resolver:
         for item in closure.loaded:
             if any(enough <= members for enough in self._enough.get(item.object, ())):
                 continue
-            if not program and item.object in self._linked:
-                continue  # it was linked when the process started
+            if item.object in closure.relocated or (not program and item.object in self._linked):
+                continue  # it was linked when it was opened, or when the process started
             if left := self._look_up(item.object, scope):
                 found[item.object] = left
         return found

@@ -61,6 +61,8 @@ class Scene:
     replaced: list[tuple[Object, Object]] = field(default_factory=list)
     """(object at a path, object that another owner installed there)."""
     baselines: list[Baseline] = field(default_factory=list)
+    depends: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owner → the names of the packages that it declares as dependencies."""
     program: str | None = None
     """The Python program that loads modules, if present."""
     once: bool = False

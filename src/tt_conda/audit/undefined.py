@@ -44,21 +44,27 @@ def undefined_symbols(
     exports = cache(exports_in)
     for root, lacking in unresolved:
         closure = closure_of(root)
-        absent = bool(closure.missing)
-        if absent and not (root.is_program or root.is_python_module):
+        if closure.missing and not (root.is_program or root.is_python_module):
             continue  # a plugin known not to load, without which its host copes
         for item, names in lacking.items():
-            mine = _of_present(item, names, closure, scene, exports) if absent else set(names)
-            if scene.kind == "process" and mine:
-                mine -= frozenset[str]().union(*(other.elf.symbols.defined for other in scene))  # it runs: RTLD_GLOBAL
-            if scene.is_for_any_machine:
-                mine -= _of_machine(item, closure, scene)
-            if mine:
+            if mine := without_absent(item, names, closure, scene, exports):
                 each = found.setdefault(item, Undefined(item))
                 each.names |= mine
                 each.roots.append(root)
                 each.around.update(loaded.object for loaded in closure.loaded)
     return list(found.values())
+
+
+def without_absent(
+    item: Object, names: frozenset[str], closure: Closure, scene: Scene, exports: Callable[[Object, str], bool]
+) -> set[str]:
+    """The missing symbols of an object, without those of libraries that are not among the targets."""
+    mine = _of_present(item, names, closure, scene, exports) if closure.missing else set(names)
+    if scene.kind == "process" and mine:
+        mine -= frozenset[str]().union(*(other.elf.symbols.defined for other in scene))  # it runs: RTLD_GLOBAL
+    if scene.is_for_any_machine:
+        mine -= _of_machine(item, closure, scene)
+    return mine
 
 
 def _of_present(

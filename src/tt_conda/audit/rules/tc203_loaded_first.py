@@ -7,6 +7,13 @@ it gets whichever copy came first.
 **Seen in the wild.** ttnn-shutov 0.65.0: `ttnn/__init__.py` opens nine libraries in order with `dlopen`, because the
 OpenMPI in the wheel does not find its own parts. PyTorch extensions that rely on `import torch`.
 
+**How it is checked.** The load is simulated after whatever has the missing libraries. The finding names what has to be
+loaded first only if the object then loads; otherwise it says why not, and TC208, TC301 and TC302 compare versions,
+symbols and C++ types with the libraries that it names.
+
+**Example.** Bad: `ext/ext.so` needs `libcore.so`, which is in `core/`, and has no search path; it works after
+`import core`, unless `libcore.so` lacks a function that it calls. Good: the same with the RUNPATH `$ORIGIN/../core`.
+
 **What to do.** Give the object a search path to the library: `$ORIGIN/…` in a wheel, `$ORIGIN/../lib` in an
 environment. If it must rely on an import, make that import in the package's `__init__`, before the extension is loaded.
 
@@ -43,8 +50,8 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         yield RULE.finding(
             plain_owner(provider),
             f"{listed((item.name for item in needers), 3)} of {owner} {verb(needers, 'needs', 'need')} "
-            f"{listed(names)}, which {'it' if owner == provider else provider} has in a folder that is not searched: "
-            f"loading works only after something else has loaded {verb(names, 'it', 'them')}.",
+            f"{listed(names)}, which {'it' if owner == provider else provider} has in a folder that is not searched; "
+            f"{_outcome(analysis, found)}.",
             needers,
             remedy=f"Give {verb(needers, 'it', 'them')} a search path to that folder: "
             f"patchelf --set-rpath '{':'.join(search_paths(found))}'."
@@ -52,3 +59,15 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             evidence=[f"{lost.needer.member} needs {lost.name}, which is {lost.provider.member}" for lost in found
                       if lost.provider],
         )  # fmt: skip
+
+
+def _outcome(analysis: Analysis, found: list[Lost]) -> str:
+    """What comes of it if the libraries are loaded first, as simulated: the worst case of what needs them."""
+    works = ""
+    for root in dict.fromkeys(root for lost in found for root in lost.roots):
+        ready = analysis.prepared(root)
+        before = listed((item.member for item in ready.first), 3)
+        if why := analysis.failure(ready.closure):
+            return f"{root.name} does not load even after {before}: {why}"
+        works = works or f"{root.name} works after {before}"
+    return works

@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.objects import Object
-from tt_conda.audit.resolve import missing_versions
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.words import listed
 
@@ -36,10 +35,8 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which versions the libraries that are found lack."""
     groups: dict[tuple[Object, str, Object | None], list[str]] = {}
     for root in analysis.roots:
-        for each in missing_versions(analysis.closure(root)):
+        for each in analysis.missing_versions(analysis.prepared(root).closure):
             provider = each.provider.object if each.provider else None
-            if analysis.scene.is_for_any_machine and provider and not analysis.scene.is_inside(provider.path):
-                continue
             versions = groups.setdefault((each.needer.object, each.library, provider), [])
             if each.version not in versions:
                 versions.append(each.version)

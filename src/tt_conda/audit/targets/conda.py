@@ -21,6 +21,7 @@ import zstandard
 
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Baseline, Scene
+from tt_conda.audit.targets import depends
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
 from tt_conda.base.files import naming_full_disk
 from tt_conda.elf import Elf, ElfError, read
@@ -169,8 +170,10 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
     root, python = place
     index = unpacked.index
     owner = f"{index.get('name', file.name)} {index.get('version', '')}".strip()
-    depends = index.get("depends")
-    for spec in depends if isinstance(depends, list) else []:
+    specs = index.get("depends")
+    specs = specs if isinstance(specs, list) else []
+    scene.depends[owner] = depends.of_specs(specs)
+    for spec in specs:
         if match := _GLIBC.match(str(spec)):
             glibc = tuple(int(part) for part in match[1].split(".") if part)
             scene.baselines.append(Baseline(owner, glibc, f"its dependency {spec}"))

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.depends import of_metadata, of_specs
 from tt_conda.elf import ElfError, read
 
 _LEFT_OUT = frozenset({"__pycache__", ".git", "pkgs", SYSROOT})
@@ -51,7 +53,7 @@ def read_into(scene: Scene, folder: Path) -> None:
         program = Path(top, "bin", "python")
         if program.exists():
             scene.program = str(program)
-    owner_of = owners(Path(top))
+    owner_of = owners(Path(top), scene.depends)
     default = f"{Path(top).name}/"  # no package: a folder may be renamed
     for base, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
@@ -85,17 +87,31 @@ def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
         unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
 
 
+def _required(info: Path, python: str) -> tuple[str, ...]:
+    try:
+        return of_metadata((info / "METADATA").read_text(errors="replace"), python)
+    except OSError:
+        return ()
+
+
 _DIST = re.compile(r"^(?P<name>.+)-(?P<version>[^-]+)\.dist-info$")
 
 
-def owners(top: Path) -> dict[str, str]:
-    """Path → its package, from conda's records and wheels' RECORD files."""
+def owners(top: Path, depends: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """Path → its package, from conda's records and wheels' RECORD files; their dependencies are added to ``depends``.
+
+    Args:
+        top: an environment, or a folder into which wheels were unpacked.
+        depends: package → names of the packages that it depends on.
+    """
     found: dict[str, str] = {}
+    python = python_of(top) or f"{sys.version_info[0]}.{sys.version_info[1]}"
     for record in sorted(top.glob("conda-meta/*.json")):
         try:
             data = json.loads(record.read_bytes())
             label = f"{data['name']} {data['version']}"
             found.update((f"{top}/{file}", label) for file in data["files"] if may_be_object(file))
+            depends[label] = of_specs(data.get("depends", ()))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     for site in {top, *top.glob("lib/python3.*/site-packages"), *top.glob("lib64/python3.*/site-packages")}:
@@ -107,6 +123,7 @@ def owners(top: Path) -> dict[str, str]:
                 continue
             if match:
                 label = f"{canonicalize_name(match['name'])} {match['version']}"
+                depends.setdefault(label, _required(info, python))
                 for row in rows:
                     if row and may_be_object(row[0]):
                         found.setdefault(os.path.normpath(f"{site}/{row[0]}"), label)

@@ -41,9 +41,10 @@ def read_into(scene: Scene, pid: int) -> None:
         fields[5] for line in lines if len(fields := line.split(None, 5)) == 6 and fields[5][0] == "/"
     )
     owners: dict[str, str] = {}
-    for prefix in sorted({found for file in files if (found := _environment(file, base))}):
+    for prefix in sorted({folder for file in files if (folder := _environment(file, base))}):
         scene.folders.append(prefix)
-        owners |= {path.removeprefix(base): owner for path, owner in disk.owners(Path(base + prefix)).items()}
+        found = disk.owners(Path(base + prefix), scene.depends)
+        owners |= {path.removeprefix(base): owner for path, owner in found.items()}
     for file in files:
         _file(scene, file, base, owners)
 

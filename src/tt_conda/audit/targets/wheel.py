@@ -19,9 +19,11 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.depends import of_metadata
 from tt_conda.elf import Elf, ElfError, read
 
 _DATA = re.compile(r"^[^/]+\.data/(platlib|purelib|scripts|data|headers)/(.*)$", re.S)
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _ISAL = cast("type[Exception]", isal_zlib.error)  # its stub calls the class an instance
@@ -51,6 +53,9 @@ def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
         with zipfile.ZipFile(file) as archive:
             members = [info for info in archive.infolist() if not info.is_dir() and may_be_object(info.filename)]
             _read_members(scene, file, archive, members, (owner, root, python))
+            for name in archive.namelist():
+                if _METADATA.fullmatch(name):
+                    scene.depends[owner] = of_metadata(archive.read(name).decode(errors="replace"), python)
     except (OSError, *_DAMAGED) as error:
         unreadable(scene, owner, file.name, f"not a readable wheel ({error}), perhaps truncated")
     if glibc := _glibc(file.name):
