@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from stopping import hears_ctrl_c, stopped, wait_until
 from tt_conda.base.errors import TtCondaError
 from tt_conda.channel import index
 from tt_conda.channel.serve import serving
@@ -200,35 +199,56 @@ import sys
 from pathlib import Path
 from tt_conda.environment.install import install
 prefix, channel = map(Path, sys.argv[1:])
-print("ready", flush=True)
-for round in range(1000):
-    install([f"big {1 + round % 2}.*", "tool"], prefix, [channel])
+install(["big 2.*", "tool"], prefix, [channel])
+sys.stdin.read()
 """
 
 
-def test_sigkill_and_sigint_at_random_moments_of_an_install(
-    tmp_path: Path, channel: Path, make: Make, own_cache: Path
-) -> None:
+@pytest.fixture
+def big(tmp_path: Path, channel: Path, make: Make) -> Path:
+    """An environment with ``big`` 1.0, of 200 files, as 2.0 has that the channel also holds."""
     for version in ("1.0", "2.0"):
         many = {f"share/big/{version}/{number}": f"{version} {number}" for number in range(200)}
-        index.publish([make("big", version, files={**many, "share/big/version": version})], channel)
-    chance = random.Random(3)
-    for turn in range(12):
-        if turn % 2:  # unpacking is interrupted as well
-            shutil.rmtree(own_cache, ignore_errors=True)
-        with subprocess.Popen(
-            [sys.executable, "-c", INSTALL, tmp_path / "env", channel],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        ) as child:  # fmt: skip
-            assert child.stdout and child.stdout.readline()
-            time.sleep(chance.uniform(0, 0.25))
-            child.send_signal(signal.SIGKILL if turn % 3 else signal.SIGINT)
-        version = f"{1 + turn % 2}.0"
-        install([f"big =={version}", "tool"], tmp_path / "env", [channel])
-        install([f"big =={version}", "tool"], tmp_path / "clean", [channel])
-        assert files(tmp_path / "env") == files(tmp_path / "clean")
-        assert (tmp_path / "env/share/big/version").read_text() == version
-        assert all((tmp_path / f"env/share/big/{version}/{n}").read_text() == f"{version} {n}" for n in range(200))
+        index.publish([make("big", version, files=many)], channel)
+    install(["big ==1.0", "tool"], tmp_path / "env", [channel])
+    return tmp_path / "env"
+
+
+def completes(prefix: Path, channel: Path, version: str) -> None:
+    """Whatever an interrupted run left, the next one makes of it what a new environment would be."""
+    install([f"big =={version}", "tool"], prefix, [channel])
+    install([f"big =={version}", "tool"], prefix.with_name("clean"), [channel])
+    assert files(prefix) == files(prefix.with_name("clean"))
+    assert all((prefix / f"share/big/{version}/{n}").read_text() == f"{version} {n}" for n in range(200))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("event", ["rename .*/tt-conda.unfinished$", "remove .*/tt-conda.unfinished$"])
+def test_stopped_at_the_journal(big: Path, channel: Path, event: str, sent: signal.Signals) -> None:
+    """Another run takes the environment further, or back."""
+    stopped([sys.executable, "-c", INSTALL, big, channel], event, sent)
+    completes(big, channel, "1.0" if sent is signal.SIGKILL else "2.0")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("comes", "goes"),
+    [
+        ("cache/pkgs/big-2.0-0/share/big/2.0/0", ""), ("", "env/share/big/1.0/100"),
+        ("", "env/conda-meta/big-1.0-0.json"), ("env/share/big/2.0/100", ""), ("env/conda-meta/big-2.0-0.json", ""),
+    ],
+)  # fmt: skip
+def test_stopped_while_rattler_works(
+    tmp_path: Path, big: Path, channel: Path, own_cache: Path, comes: str, goes: str, sent: signal.Signals
+) -> None:
+    """As soon as a file is unpacked, is linked, or is gone; rattler's threads go on until the signal has come."""
+    shutil.rmtree(own_cache)
+    command = [sys.executable, "-c", INSTALL, big, channel]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=hears_ctrl_c) as child:
+        wait_until(lambda: (tmp_path / comes).is_file() if comes else not (tmp_path / goes).exists(), child)
+        child.send_signal(sent)
+    assert child.returncode == -sent
+    completes(big, channel, "2.0" if comes else "1.0")
 
 
 def test_a_run_that_ends_between_a_package_s_record_and_its_files(
@@ -245,6 +265,24 @@ def test_a_run_that_ends_between_a_package_s_record_and_its_files(
         patch.setattr("rattler.install", killed)
         install(["big ==2.0"], tmp_path / "env", [channel])
     assert "share/1.0" in files(tmp_path / "env")
+    install(["big ==2.0"], tmp_path / "env", [channel])
+    assert files(tmp_path / "env") == {"share/2.0"}
+
+
+def test_a_run_that_ends_while_it_writes_down_another_wish(
+    tmp_path: Path, channel: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is linked then, but a package's record is written anew."""
+    index.publish([make("big", v, files={f"share/{v}": v}) for v in ("1.0", "2.0")], channel)
+    install(["big ==1.0"], tmp_path / "env", [channel])
+
+    async def killed(*_: object, **__: object) -> None:
+        next((tmp_path / "env/conda-meta").glob("big-1.0*.json")).write_text("{")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("rattler.install", killed)
+        install(["big 1.*"], tmp_path / "env", [channel])
     install(["big ==2.0"], tmp_path / "env", [channel])
     assert files(tmp_path / "env") == {"share/2.0"}
 

@@ -77,13 +77,17 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
     present = installed(prefix)
     before, after = {_identity(record) for record in present}, {_identity(record) for record in records}
     asked = {str(MatchSpec(spec)) for record in present for spec in record.requested_specs}
-    if before == after and not interrupted and asked == {str(MatchSpec(s)) for s in specs}:
+    wanted = {str(MatchSpec(spec)) for spec in specs}
+    if before == after and not interrupted and asked == wanted:
         return
     new = [record for record in records if _identity(record) not in before or record.name.normalized in interrupted]
     verify(new, distrust=distrust)
     paths = check_clobber(records) if new else {}
     touched = {record.name.normalized for record in new}
     touched |= {record.name.normalized for record in present if _identity(record) not in after}
+    # rattler writes the record of a package anew where another spec asks for it.
+    rewritten = {str(MatchSpec(spec).name.normalized) for spec in asked ^ wanted}
+    touched |= rewritten & {record.name.normalized for record in present}
     packages = cache_dir() / "pkgs"
     # Of what is replaced too: its record may be gone before its files are.
     leaving = {str(path) for record in present if record.name.normalized in touched for path in record.files}
