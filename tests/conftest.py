@@ -27,6 +27,7 @@ MAY_BE_SKIPPED = {
     r"no [\w-]+ on PATH, and TT_CONDA_\w+ names none": "it is another project's program; other tests cover the rule",
     r"no sources of upstream's are here: TT_CONDA_UPSTREAM names none": "two hours of compiling",
     r"no ttnn with (libcxx|libstdcxx) for Python 3\.1[02] in TT_CONDA_UPSTREAM_CHANNEL": "one names what is tried",
+    r"it runs each night: -m nightly": "its moments are drawn at random; those that have a name are in each run",
     r"this conda has no solver (classic|libmamba|rattler)": "it ran with the solvers that there are",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
@@ -51,6 +52,10 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "nightly" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason="it runs each night: -m nightly"))
     if not defaults.is_embedded():
         embedded = Path(__file__).parent / "embedded"
         about_it = [
@@ -87,11 +92,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     commands = {
         match[1] for reason in reasons if (match := re.search(r"no pytorch .*; to build it: ([\w. -]+)", reason))
     }
+    run = "pixi run" if "PIXI_PROJECT_ROOT" in os.environ else "ci/run exec"
+    if count := sum("it runs each night" in reason for reason in reasons):
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.section(f"{tests} did not run: programs are stopped at random moments")
+        terminalreporter.line(f"{run} pytest -m nightly")
     if commands:
         count = sum("no pytorch " in reason for reason in reasons)
         tests = "1 test" if count == 1 else f"{count} tests"
         terminalreporter.section(f"{tests} of PyTorch did not run: it is not built here")
-        run = "pixi run" if "PIXI_PROJECT_ROOT" in os.environ else "ci/run exec"
         for command in sorted(commands):
             (took,) = (minutes for stdlib, minutes in TOOK.items() if f"--cxx-stdlib {stdlib} " in command)
             terminalreporter.line(f"{run} {command}   (on two cores {took} minutes, from the compiler's cache 4 to 10)")

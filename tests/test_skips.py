@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ TESTS = """
 import pytest
 @pytest.mark.skip(reason="{reason}")
 def test_left_out(): pass
+def test_run(): pass
+"""
+
+NIGHTLY = """
+import pytest
+@pytest.mark.nightly
+def test_long(): pass
 def test_run(): pass
 """
 
@@ -49,12 +57,22 @@ def test_the_last_lines_name_the_programs_that_were_not_there(tmp_path: Path) ->
     assert said and end.splitlines()[1] == "export TT_CONDA_CONDA=/path/to/conda"
 
 
-def _run(folder: Path, reason: str, processes: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize(("words", "did"), [([], "1 passed, 1 skipped"), (["-m", "nightly"], "1 passed, 1 deselected")])
+def test_the_last_lines_say_how_to_run_what_runs_each_night(tmp_path: Path, words: list[str], did: str) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = nightly\n")
+    done = _run(tmp_path, "", "0", {}, NIGHTLY, words)
+    assert done.returncode == 0 and did in done.stdout, done.stdout + done.stderr
+    assert ("1 test did not run" in done.stdout and "ci/run exec pytest -m nightly" in done.stdout) == (not words)
+
+
+def _run(
+    folder: Path, reason: str, processes: str, more: dict[str, str], tests: str = TESTS, words: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     for name in ("conftest.py", "toolchain.py"):
         shutil.copy(Path(__file__).with_name(name), folder)
-    (folder / "test_it.py").write_text(TESTS.format(reason=reason))
+    (folder / "test_it.py").write_text(tests.format(reason=reason))
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PIXI_")} | more
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", processes, "-p", "no:cacheprovider", folder],
+        [sys.executable, "-m", "pytest", "-n", processes, "-p", "no:cacheprovider", *words, folder],
         cwd=folder, env=environ, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from stopping import listens
+from stopping import hears_ctrl_c, listens, stopped, wait_until
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.building.build import INTERNAL, Built, build
@@ -419,45 +419,103 @@ def _gone(mark: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("sent", "turns"), [(signal.SIGINT, 11), (signal.SIGTERM, 3), (signal.SIGKILL, 11)])
+@pytest.fixture
+def chain(project: Path, recipe: Recipe) -> Callable[[str], None]:
+    """``b`` is made in ``a``, and both change with each call; ``c`` stays."""
+    recipe("c")
+
+    def change(content: str) -> None:
+        recipe("a", content=content)
+        recipe("b", host=["a"], content=content)
+
+    change("first")
+    return change
+
+
+def stops_well(project: Path, sent: signal.Signals, code: int | None, said: str) -> None:
+    """The channel is valid, no worker or script survives, and whoever pressed ^C is told how to go on."""
+    if sent == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    else:
+        assert code == 130, said
+        assert "stopped" in said and "the same command goes on from there" in said
+        assert "Traceback" not in said
+    assert _gone(str(project)), _processes(str(project))
+    assert published(project) <= set("abc")
+    assert not [path for path in leftovers(project) if not path.endswith(".partial")]
+
+
+def goes_on(project: Path, run: Build) -> None:
+    """The next run makes what is missing, and sweeps."""
+    result = run()
+    assert sorted(names(result.built + result.current + result.reused)) == list("abc")
+    assert published(project) == set("abc")
+    assert not leftovers(project) and not list((project / "output/.work").iterdir())
+    assert run().built == []
+
+
+BUILDING = {
+    "a job is written down": r"write .*/job\.json$",
+    "a worker starts": r"start .*tt_conda\.building\.worker .*/a-",
+    "it has ended": r"remove .*/a-1\.0-0\.err$",
+    "the index no longer has the older package": r"rename .*/output/noarch/repodata\.json$",
+    "the package is in the channel": r"rename .*/output/noarch/run_exports\.json$",
+    "its state is written down": r"rename .*/\.state/a-1\.0-0\.json$",
+    "it is in the cache": r"rename .*/built/[0-9a-f]{64}$",
+    "the work folder goes": r"remove job\.json$",
+    "the next worker starts": r"start .*tt_conda\.building\.worker .*/b-",
+}
+"""What a build is about to do when it is stopped."""
+
+OF_CTRL_C = ("a worker starts", "it has ended", "its state is written down", "the next worker starts")
+"""Where ^C differs from a kill: workers are there to be ended, or a thread is at work on the channel."""
+
+
+@pytest.mark.parametrize(
+    ("sent", "moments"),
+    [(signal.SIGKILL, tuple(BUILDING)), (signal.SIGINT, OF_CTRL_C), (signal.SIGTERM, OF_CTRL_C[:1])],
+)
+def test_stopped(
+    project: Path, chain: Callable[[str], None], run: Build, tmp_path: Path,
+    sent: signal.Signals, moments: Sequence[str],
+) -> None:  # fmt: skip
+    environ = _environ(project)
+    subprocess.run(_command(tmp_path), env=environ, check=True, capture_output=True)
+    for moment in moments:
+        chain(moment)
+        again = 2 if moment == "the package is in the channel" else 1
+        done = stopped(_command(tmp_path), BUILDING[moment], sent, at=again, env=environ)
+        stops_well(project, sent, done.returncode, done.stderr)
+    goes_on(project, run)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_at_random_moments(
-    project: Path, recipe: Recipe, run: Build, tmp_path: Path, sent: signal.Signals, turns: int
+    project: Path, chain: Callable[[str], None], run: Build, tmp_path: Path, sent: signal.Signals
 ) -> None:
-    """The channel is valid, no engine or script survives, and the next run goes on from there."""
-    for name, host in {"a": "", "b": "a", "c": "a", "d": "b", "e": "c"}.items():
-        recipe(name, host=host.split())
+    """In the middle of a worker's work, too."""
     environ = _environ(project)
     start = time.monotonic()
     subprocess.run(_command(tmp_path), env=environ, check=True, capture_output=True)
     whole = time.monotonic() - start
     chance, finished = random.Random(sent), 0
-    for turn in range(turns):
-        for name in "ab":
-            recipe(name, content=f"{turn}", host=["a"] if name == "b" else [])
+    for turn in range(30):
+        chain(f"{turn}")
         with subprocess.Popen(
-            _command(tmp_path), env=environ, stderr=subprocess.PIPE, text=True, start_new_session=True
-        ) as child:
+            _command(tmp_path), env=environ, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            preexec_fn=hears_ctrl_c,
+        ) as child:  # fmt: skip
             listens(child)
             time.sleep(chance.uniform(0, whole))
             child.send_signal(sent)
             said = child.communicate(timeout=300)[1]
         if re.search(r"\d built, \d up to date", said):
             finished += 1
-        elif sent == signal.SIGKILL:
-            assert child.returncode == -signal.SIGKILL
         else:
-            assert child.returncode == 130, said
-            assert "stopped" in said and "the same command goes on from there" in said
-            assert "Traceback" not in said
-        assert _gone(str(project)), _processes(str(project))
-        assert published(project) <= set("abcde")
-        assert not [path for path in leftovers(project) if not path.endswith(".partial")]
-    assert finished < turns
-    result = run()
-    assert sorted(names(result.built + result.current)) == list("abcde")
-    assert published(project) == set("abcde")
-    assert not leftovers(project) and not list((project / "output/.work").iterdir())
-    assert run().built == []
+            stops_well(project, sent, child.returncode, said)
+    assert finished < 30
+    goes_on(project, run)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
@@ -466,11 +524,10 @@ def test_what_a_script_started_ends_with_the_build(
 ) -> None:
     recipe("a", script=["sleep 600 & sleep 601"])
     with subprocess.Popen(
-        _command(tmp_path), env=_environ(project), stderr=subprocess.DEVNULL, start_new_session=True
-    ) as child:
-        while not any("sleep 601" in line for line in _processes(str(tmp_path))):
-            assert child.poll() is None
-            time.sleep(0.02)
+        _command(tmp_path), env=_environ(project), stderr=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=hears_ctrl_c,
+    ) as child:  # fmt: skip
+        wait_until(lambda: any("sleep 601" in line for line in _processes(str(tmp_path))), child)
         child.send_signal(sent)
         child.wait(20)
     assert _gone(str(tmp_path)), _processes(str(tmp_path))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -249,6 +251,33 @@ def test_stopped_while_rattler_works(
         child.send_signal(sent)
     assert child.returncode == -sent
     completes(big, channel, "2.0" if comes else "1.0")
+
+
+AGAIN_AND_AGAIN = """
+import sys
+from pathlib import Path
+from tt_conda.environment.install import install
+prefix, channel = map(Path, sys.argv[1:])
+print("ready", flush=True)
+for round in range(1000):
+    install([f"big {1 + round % 2}.*", "tool"], prefix, [channel])
+"""
+
+
+@pytest.mark.nightly
+def test_stopped_at_random_moments(tmp_path: Path, big: Path, channel: Path, own_cache: Path) -> None:
+    chance = random.Random(3)
+    for turn in range(60):
+        if turn % 2:  # unpacking is interrupted as well
+            shutil.rmtree(own_cache, ignore_errors=True)
+        with subprocess.Popen(
+            [sys.executable, "-c", AGAIN_AND_AGAIN, big, channel],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=hears_ctrl_c,
+        ) as child:  # fmt: skip
+            assert child.stdout and child.stdout.readline()
+            time.sleep(chance.uniform(0, 0.25))
+            child.send_signal(signal.SIGKILL if turn % 3 else signal.SIGINT)
+        completes(big, channel, f"{1 + turn % 2}.0")
 
 
 def test_a_run_that_ends_between_a_package_s_record_and_its_files(
