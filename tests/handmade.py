@@ -7,6 +7,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tt_conda.formats.archive import extract, open_wheel
+
 NAME = "pkg-1.0-cp310-cp310-manylinux_2_34_x86_64.whl"
 DIST_INFO = "pkg-1.0.dist-info"
 
@@ -21,6 +23,11 @@ def make_wheel(folder: Path, members: Mapping[str | zipfile.ZipInfo, str | bytes
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: pkg\nVersion: 1.0\n")
         archive.writestr(f"{info}/RECORD", "")
     return wheel
+
+
+def unpack_wheel(path: Path, dest: Path) -> None:
+    with open_wheel(path) as archive:
+        extract(archive, dest)
 
 
 def tree(folder: Path) -> dict[str, str]:

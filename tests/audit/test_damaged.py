@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rattler.package_streaming import extract
 
+from handmade import unpack_wheel
 from published import PROJECT
 from tt_conda.embedded.assemble import ensure_channel
-from tt_conda.formats.archive import unpack_wheel
 from tt_conda.inputs.lock import load
 from tt_conda.inputs.wheels import fetch_wheel
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from handmade import make_wheel
+from handmade import make_wheel, unpack_wheel
 from published import TORCH_020, published
 from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.audit import audit
@@ -24,7 +24,6 @@ from tt_conda.base.errors import TtCondaError
 from tt_conda.channel.index import publish
 from tt_conda.elf import read
 from tt_conda.environment.coverage import sort_packages
-from tt_conda.formats.archive import unpack_wheel
 
 Compile = Callable[..., Path]
 Pack = Callable[..., Path]

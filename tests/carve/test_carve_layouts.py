@@ -85,7 +85,7 @@ def test_the_data_folders_of_a_wheel(tmp_path: Path) -> None:
     carve([wheel], tmp_path / "prefix", Rules())
     found = {name: content for name, content in tree(tmp_path / "prefix").items() if ".dist-info" not in name}
     assert set(found) == {
-        "bin/tool", "bin/other", "etc/pkg.conf", "include/pkg/pkg.h",
+        "bin/tool", "bin/other", "etc/pkg.conf", "include/python3.10/pkg/pkg.h",
         "lib/python3.10/site-packages/pkg/__init__.py", "lib/python3.10/site-packages/pkg/b.py",
     }  # fmt: skip
     assert found["bin/tool"].startswith(f"#!{tmp_path}/prefix/bin/python\n")

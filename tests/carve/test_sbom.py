@@ -12,12 +12,11 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from handmade import make_wheel
+from handmade import make_wheel, unpack_wheel
 from published import RULES, TTNN_065, carved, published
 from tt_conda.base.files import digests
 from tt_conda.carve import carve, load_rules
 from tt_conda.elf import read
-from tt_conda.formats.archive import unpack_wheel
 
 
 @pytest.fixture(scope="module")

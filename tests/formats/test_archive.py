@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from handmade import unpack_wheel
 from tt_conda.base.errors import TtCondaError
-from tt_conda.formats.archive import extract, open_wheel, safe_members, unpack_wheel
+from tt_conda.formats.archive import extract, open_wheel, safe_members
 
 
 def _zip(path: Path, *members: str | zipfile.ZipInfo) -> Path:

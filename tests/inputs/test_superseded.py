@@ -80,7 +80,7 @@ def test_an_archive_that_another_key_signed_is_not_believed(
     old = archive.add("libx", "1-1", {"usr/x": b"1"})
     archive.publish()
     if known:
-        debian.Archive("bookworm").update()
+        debian.Suite("bookworm").update()
     archive.remove("libx")
     forged = archive.add("libx", "1-2", {"usr/x": b"forged"})
     archive.publish(signed=False)

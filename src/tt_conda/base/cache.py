@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from tt_conda.base import settings
-from tt_conda.base.files import naming_full_disk, write_atomically
+from tt_conda.base.files import disk_errors, write_atomically
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class FactCache(Generic[T]):
             TtCondaError: the disk is full.
         """
         path = self._path(key)
-        with naming_full_disk(path):
+        with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, self._adapter.dump_json(facts))
 

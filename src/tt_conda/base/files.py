@@ -1,13 +1,15 @@
-"""Files: their hashes, writing them whole or not at all, and the full disk."""
+"""Files: hashes, atomic writes, locks, temporary folders, full disks."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,43 +48,119 @@ def digest_of(paths: Iterable[Path], without: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
+_FULL = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The disk quota is used up",
+    errno.EFBIG: "The file size limit (ulimit -f) is too small",
+}
+_REFUSED = {
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+}
+
+
+def disk_error_in(said: str, *full: str) -> OSError | None:
+    """The disk's error that another program's output, or an exception of rattler, tells of.
+
+    Args:
+        said: the text.
+        full: the program's own words for a full disk.
+    """
+    numbers = (*_FULL, errno.EROFS)
+    known = (number for number in numbers if os.strerror(number) in said or f"os error {number}" in said)
+    number = next(known, errno.ENOSPC if any(words in said for words in full) else 0)
+    return OSError(number, os.strerror(number)) if number else None
+
+
 @contextmanager
-def naming_full_disk(*folders: Path) -> Iterator[None]:
-    """Turn "no space left" (an OSError, or rattler's text) into a message that names the fullest of ``folders``."""
+def disk_errors(*folders: Path) -> Iterator[None]:
+    """Turn a full or read-only disk, and a refused write, into an error with a way out.
+
+    Args:
+        folders: where is written; the error names the fullest of them.
+
+    Raises:
+        TtCondaError: in place of an OSError, or of another exception that tells of one.
+    """
     try:
         yield
+    except TtCondaError:
+        raise
     except Exception as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else False
-        if not full and "os error 28" not in str(error) and "os error 122" not in str(error):
-            raise
-        there = [next(f for f in (folder.absolute(), *folder.absolute().parents) if f.is_dir()) for folder in folders]
-        worst = min(there, key=lambda folder: shutil.disk_usage(folder).free)
-        free = shutil.disk_usage(worst).free / 1e6
-        raise TtCondaError(
-            f"The disk is full: {worst} has {free:.1f} MB left.", "Make room there and run the same command again."
-        ) from error
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk (or quota, or file size limit) below ``folder`` into an error with a way out."""
-    try:
-        yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EFBIG: "the file size limit (ulimit -f) is too small",
-            errno.EROFS: "the file system is read-only",
-            errno.EACCES: "it may not be written to",
-        }
-        if error.errno in reasons:
+        cause = error if isinstance(error, OSError) and error.errno else disk_error_in(str(error))
+        if cause and cause.errno in _FULL:
+            there = [next(f for f in (path.absolute(), *path.absolute().parents) if f.is_dir()) for path in folders]
+            free, worst = min((shutil.disk_usage(folder).free, folder) for folder in there)
             raise TtCondaError(
-                f"{folder}: {reasons[error.errno]}",
-                "Free space there, or name a folder on a larger disk (for the cache: TT_CONDA_CACHE), "
-                "and run the command again.",
+                f"{_FULL[cause.errno]}: {worst} has {free / 1e6:.1f} MB left.",
+                "Make room there, or use a folder on another disk (for the cache: TT_CONDA_CACHE), and run the same "
+                "command again.",
+            ) from error
+        if cause and cause.errno in _REFUSED:
+            raise TtCondaError(
+                f"{folders[0]}: {_REFUSED[cause.errno]} ({cause})",
+                "Use another folder (for the cache: TT_CONDA_CACHE), or change its permissions.",
             ) from error
         raise
+
+
+@contextmanager
+def locked(file: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Keep other processes out while `file` is locked; it is created if missing, and stays.
+
+    By hand instead of by a library: flock(2) is all there is to it, and the kernel releases it when a process dies.
+
+    Args:
+        file: the lock.
+        waiting: called once if another process holds the lock.
+    """
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def scratch_folder(home: Path, prefix: str, *others: Path) -> Iterator[Path]:
+    """A temporary folder below `home`, locked while in use.
+
+    Only SIGKILL leaves it behind: the next call deletes folders of that `prefix`, in `home` and `others`, without a
+    lock. On a file system without locks they stay.
+    """
+    for left in (path for folder in (home, *others) for path in folder.glob(f"{prefix}*")):
+        if (handle := _claim(left, wait=False)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(handle)
+    handle = None
+    while handle is None:  # another process may delete it as a leftover before it is locked
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+        handle = _claim(scratch, wait=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
+
+
+def _claim(folder: Path, *, wait: bool) -> int | None:
+    """A handle with the lock of a folder; None if another process has locked or deleted it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    mine = wait
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = True
+    if mine and folder.is_dir():
+        return handle
+    os.close(handle)
+    return None
 
 
 def write_atomically(path: Path, content: str | bytes, *, shared: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from rattler_build import VariantConfig
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digest_of, naming_full_disk, write_atomically
+from tt_conda.base.files import digest_of, disk_errors, locked, write_atomically
 from tt_conda.base.location import channel_url, local_path
 from tt_conda.base.progress import Stage, console, stage
 from tt_conda.building.cache import BuildCache, CachedPackage
@@ -128,12 +127,8 @@ class Builder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other builds out of the channel; sweep what a killed one left behind."""
-        with (self.channel / ".build.lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                console.print(f"Another build is at work in {self.channel}; waiting for it.")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        told = f"Another build is at work in {self.channel}; waiting for it."
+        with locked(self.channel / ".build.lock", lambda: console.print(told)):
             for left in self.work.iterdir():
                 shutil.rmtree(left, ignore_errors=True)
             yield
@@ -423,7 +418,7 @@ def build(
             f"{', '.join(without)} cannot be built: no CPython {' or '.join(absent)} is in the channels",
             f"Install one, for instance: uv python install {' '.join(absent)}   and run the command again.",
         )
-    with naming_full_disk(project / "output", settings.cache_dir()):
+    with disk_errors(project / "output", settings.cache_dir()):
         origin = {axis: values for axis, values in (axes or {}).items() if axis == "origin"}
         several = [axis for axis, values in narrow(variants, origin, instead).to_dict().items() if len(values) > 1]
         side_by_side = jobs or max(2, (os.cpu_count() or 2) // 2)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tt_conda.base.files import digests
+from tt_conda.base.files import sha256_of
 
 _MOST = 60
 """Packages to keep; the one that was not used for the longest time goes first."""
@@ -49,7 +49,7 @@ class BuildCache:
         try:
             note = json.loads((home / "note.json").read_text())
             package = home / note["file"]
-            if digests(package)[0] != note["sha256"]:
+            if sha256_of(package) != note["sha256"]:
                 return None
             os.utime(home)
             return CachedPackage(
@@ -71,7 +71,7 @@ class BuildCache:
             stage = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
             try:
                 shutil.copyfile(package, stage / package.name)  # no link: a damaged original must not reach it
-                note = {"file": package.name, "sha256": digests(package)[0], "untested": untested,
+                note = {"file": package.name, "sha256": sha256_of(package), "untested": untested,
                         "seconds": seconds, "peak": peak}  # fmt: skip
                 (stage / "note.json").write_text(json.dumps(note))
                 shutil.rmtree(self.folder / key, ignore_errors=True)

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
-from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import extract
 
 from tt_conda.base.cache import FactCache
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests, naming_full_disk
+from tt_conda.base.files import disk_error_in, disk_errors, sha256_of
 from tt_conda.channel.index import known_sha256, records
 from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
+from tt_conda.formats import conda
 
-_FORMAT = 1
+_FORMAT = 2
 """Increment it when the facts below change, to invalidate the cache."""
 
 
@@ -55,7 +55,7 @@ class PackageFacts(BaseModel):
     noarch: str | None
     depends: list[str]
     paths: list[str]
-    """Paths of its files and links in the prefix; those of noarch Python packages begin with ``site-packages/``."""
+    """Paths of its files and links, as :func:`tt_conda.formats.conda.installed_files` gives them."""
     licenses: list[str]
     """Files in ``info/licenses``."""
     objects: list[ObjectFacts]
@@ -167,17 +167,16 @@ def _library_name(path: str) -> str | None:
 
 
 def _read(package: Path) -> PackageFacts:
-    with tempfile.TemporaryDirectory(prefix="tt-conda-facts-") as unpacked, naming_full_disk(Path(unpacked)):
+    with tempfile.TemporaryDirectory(prefix="tt-conda-facts-") as unpacked, disk_errors(Path(unpacked)):
         root = Path(unpacked)
         try:
             extract(package, root)
             index = json.loads((root / "info/index.json").read_text())
-            listed = json.loads((root / "info/paths.json").read_text())["paths"]
-        except (ExtractError, IoError, OSError, ValueError, KeyError) as error:
-            if "os error 28" in str(error):
+            paths = sorted(conda.installed_files({name: _content(root / name) for name in conda.LISTS}))
+        except (OSError, *conda.DAMAGED) as error:
+            if disk_error_in(str(error)):
                 raise
             raise TtCondaError(f"The package {package} cannot be read: {error}", "Build or fetch it again.") from error
-        paths = sorted(entry["_path"] for entry in listed if entry.get("path_type") != "directory")
         licenses = root / "info/licenses"
         return PackageFacts(
             name=index["name"], version=index["version"], build=index["build"], noarch=index.get("noarch"),
@@ -185,6 +184,10 @@ def _read(package: Path) -> PackageFacts:
             licenses=sorted(str(p.relative_to(licenses)) for p in licenses.rglob("*") if p.is_file()),
             objects=[facts for path in paths if (facts := _object(root, path))],
         )  # fmt: skip
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
 
 
 def _object(root: Path, path: str) -> ObjectFacts | None:
@@ -198,7 +201,7 @@ def _object(root: Path, path: str) -> ObjectFacts | None:
     if not elf.is_dynamic:
         return None
     return ObjectFacts(
-        path=path, bytes=file.stat().st_size, sha256=digests(file)[0],
+        path=path, bytes=file.stat().st_size, sha256=sha256_of(file),
         machine=elf.machine, soname=elf.soname, build_id=elf.build_id, needed=list(elf.needed), rpath=elf.rpath,
         runpath=elf.runpath, is_library=elf.interpreter is None or elf.soname is not None,
     )  # fmt: skip

@@ -24,7 +24,6 @@ was, and some lists in an order that varies. None of it says anything about the 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -40,7 +39,7 @@ import yaml
 
 from tt_conda.formats import conda
 from tt_conda.formats.conda import FILES, INFO, Entry, TarPart
-from tt_conda.formats.dist_info import recorded
+from tt_conda.formats.dist_info import dump_rows, read_rows, recorded
 
 FORMAT = 3
 """Raise it when the reproducible form changes: packages are built again then."""
@@ -203,27 +202,23 @@ class _Normaliser:
         site = PurePosixPath(name).parent.parent
         commands = self._commands()
         kept: list[list[str]] = []
-        for row in csv.reader(io.StringIO(self._files.read(name).decode())):
-            path = posixpath.normpath(posixpath.join(site, row[0])) if row else ""
+        for row in read_rows(self._files.read(name).decode()):
+            path = posixpath.normpath(posixpath.join(site, row[0]))
             item = self._files.entries.get(path)
             if path in self._gone or not (item or path in commands):
                 continue
             stays = item is not None and not item.issym() and path not in self._changed
             hashed = stays and any(row[1:2])
             kept.append([row[0], *(recorded(self._files.read(path)) if hashed else ("", ""))])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(sorted(kept))
-        return text.getvalue().encode()
+        return dump_rows(kept).encode()
 
     def _commands(self) -> set[str]:
         """The commands of a ``noarch: python`` package, which are made when it is installed.
 
         Seen from its own root: there its ``site-packages`` lies two folders higher than where it is installed.
         """
-        if "info/link.json" not in self._info.entries:
-            return set()
-        noarch = json.loads(self._info.read("info/link.json")).get("noarch") or {}
-        return {f"../../bin/{command.partition('=')[0].strip()}" for command in noarch.get("entry_points") or []}
+        link = self._info.read("info/link.json") if "info/link.json" in self._info.entries else None
+        return {f"../../bin/{command}" for command in conda.commands(link)}
 
     def _new_index(self) -> dict[str, Any]:
         run = (self._rendered.get("finalized_dependencies") or {}).get("run") or {}

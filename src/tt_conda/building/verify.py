@@ -21,7 +21,7 @@ from rattler.package_streaming import download_to_path
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests, naming_full_disk
+from tt_conda.base.files import disk_errors, sha256_of
 from tt_conda.base.location import channel_url, local_path
 from tt_conda.base.progress import Stage, stage
 from tt_conda.building.build import CARVER, COMPRESSION, INTERNAL
@@ -31,7 +31,7 @@ from tt_conda.building.variants import Output, narrow, render
 from tt_conda.building.worker import Job
 from tt_conda.building.workers import Workers
 from tt_conda.channel import index, network
-from tt_conda.channel.index import Listed, link, listed
+from tt_conda.channel.index import IndexedPackage, link, listed
 from tt_conda.formats import conda
 from tt_conda.inputs.store import Store
 
@@ -122,7 +122,7 @@ def named(names: Sequence[str]) -> list[Path]:
 
 
 def _verify(
-    package: Path, project: Path, channels: list[str], offers: Sequence[Listed], workers: Workers, work: Path,
+    package: Path, project: Path, channels: list[str], offers: Sequence[IndexedPackage], workers: Workers, work: Path,
     bar: Stage, keep: Path | None,
 ) -> Rebuilt:  # fmt: skip
     rendered = _rendered(package)
@@ -154,7 +154,7 @@ def _verify(
         ),
     )  # fmt: skip
     again, _, _ = workers.run(job, bar)
-    verdict = Rebuilt(package, digests(package)[0], digests(again)[0], missing=missing)
+    verdict = Rebuilt(package, sha256_of(package), sha256_of(again), missing=missing)
     if not verdict.same:
         verdict.differences = differences(package, again)
     if keep:
@@ -197,14 +197,16 @@ def _output(project: Path, package: Path, variant: dict[str, str]) -> Output:
     )
 
 
-def _inputs(wanted: Iterable[dict[str, Any]], offers: Sequence[Listed], folder: Path) -> tuple[list[str], list[str]]:
+def _inputs(
+    wanted: Iterable[dict[str, Any]], offers: Sequence[IndexedPackage], folder: Path
+) -> tuple[list[str], list[str]]:
     """A channel that holds the packages that are wanted, and nothing else.
 
     Returns:
         Its URL, and what is nowhere by that hash: packages of that name take its place.
     """
     by_hash = {offer.record["sha256"]: offer for offer in offers}
-    taken: dict[Path, Listed] = {}
+    taken: dict[Path, IndexedPackage] = {}
     missing, fetched = [], []
     for record in wanted:
         url, sha256 = str(record["url"]), str(record["sha256"])
@@ -236,7 +238,7 @@ def _fetch(url: str, sha256: str) -> Path:
             return kept
         with store.scratch() as scratch:
             path = _download(url, scratch / name)
-            if (found := digests(path)[0]) != sha256:
+            if (found := sha256_of(path)) != sha256:
                 raise TtCondaError(
                     f"{url}: sha256 {found} instead of {sha256}", "The channel holds another package by now."
                 )
@@ -245,7 +247,7 @@ def _fetch(url: str, sha256: str) -> Path:
 
 def _download(url: str, path: Path) -> Path:
     try:
-        with naming_full_disk(path.parent):
+        with disk_errors(path.parent):
             asyncio.run(download_to_path(network.client(), url, path))
     except TtCondaError:
         raise

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests
+from tt_conda.base.files import disk_errors, scratch_folder, sha256_of
 from tt_conda.carve.plan import Edited, Member, PlacedObject, Plan, environment_sonames, make_plan
 from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
@@ -53,7 +50,7 @@ def carve(
         TtCondaError: an unreadable wheel, a library without a provider, a full disk.
     """
     existed = prefix.is_dir()
-    with ExitStack() as archives, _disk_errors(prefix), _staging(prefix) as stage:
+    with ExitStack() as archives, _staging(prefix) as stage:
         opened = [OpenWheel.open(wheel, python) for wheel in wheels]
         for wheel in opened:
             archives.enter_context(wheel.archive)
@@ -75,7 +72,7 @@ def carve(
             modules = [root / item.path for item in placed if item.member.wheel is wheel]
             made |= write_record(root, root / wheel.site_packages, wheel.dist_info, [*files, *modules])
             if licenses:
-                extract(wheel.archive, licenses, _license_names(wheel))
+                extract(wheel.archive, licenses, wheel.licenses().get)
         report.files = sum(not Path(base, name).is_symlink() for base, _, names in os.walk(root) for name in names)
         if not report.files:
             raise TtCondaError(
@@ -89,62 +86,25 @@ def carve(
 
 
 @contextmanager
-def _disk_errors(prefix: Path) -> Iterator[None]:
-    """Turn write errors in the prefix into messages with a way out."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        refused = error.errno in (
-            errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY,
-        )  # fmt: skip
-        if not full and not refused:
-            raise
-        raise TtCondaError(
-            f"{prefix} cannot be written: {error.filename2 or error.filename or prefix}: {error.strerror}",
-            "Free space on that disk, or name another --prefix." if full else "Name another --prefix.",
-        ) from error
-
-
-_STAGE = ".tt-conda-carve-"
-
-
-@contextmanager
 def _staging(prefix: Path) -> Iterator[Path]:
     """A temporary folder on the prefix's file system.
 
-    Only SIGKILL leaves it behind. It is locked while in use, so the next carving recognises a leftover and deletes it.
+    Raises:
+        TtCondaError: the prefix cannot be written.
     """
     home = prefix if prefix.is_dir() else prefix.parent
-    home.mkdir(parents=True, exist_ok=True)
-    for leftover in [*prefix.parent.glob(_STAGE + "*"), *prefix.glob(_STAGE + "*")]:
-        if (handle := _claim(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)) is not None:
-            shutil.rmtree(leftover, ignore_errors=True)
-            os.close(handle)
-    handle = None
-    while handle is None:  # another carving may delete it as a leftover before it is locked
-        stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=home))
-        handle = _claim(stage, fcntl.LOCK_EX)
     try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        os.close(handle)
-
-
-def _claim(folder: Path, how: int) -> int | None:
-    """A handle with the lock of a staging folder; None if another carving holds or has deleted it."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with suppress(OSError):  # held, or a file system without locks, where leftovers stay and new folders are used
-        fcntl.flock(handle, how)
-        how = 0
-    if folder.is_dir() and not how & fcntl.LOCK_NB:
-        return handle
-    os.close(handle)
-    return None
+        with disk_errors(prefix):
+            home.mkdir(parents=True, exist_ok=True)
+            with scratch_folder(home, ".tt-conda-carve-", prefix.parent) as stage:
+                yield stage
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY):
+            raise
+        raise TtCondaError(
+            f"{prefix} cannot be written: {error.filename2 or error.filename or prefix}: {error.strerror}",
+            "Name another --prefix.",
+        ) from error
 
 
 def _chooser(only: Sequence[str]) -> Callable[[str], bool]:
@@ -199,7 +159,7 @@ def _copy_files(
     for path in written:
         if path.parent == root / "bin":
             _finish_script(path, prefix)
-    for command, (module, function) in wheel.console_scripts().items():
+    for command, (module, function) in wheel.commands().items():
         if chosen(f"bin/{command}"):
             _write_script(root / "bin" / command, prefix, module, function)
             written.append(root / "bin" / command)
@@ -213,7 +173,7 @@ def _edit_files(wheel: OpenWheel, root: Path, rules: Rules) -> list[Edited]:
         path = rules.destination(wheel, edit.file)
         if edit.file not in wheel.members or not edit.concerns(wheel.version) or not (root / path).is_file():
             continue
-        edited = found.setdefault(path, Edited(wheel, edit.file, path, digests(root / path)[0]))
+        edited = found.setdefault(path, Edited(wheel, edit.file, path, sha256_of(root / path)))
         edit.apply(root / path, f"{wheel.path.name}: {edit.file}")
         edited.edits.append(edit)
     return list(found.values())
@@ -249,7 +209,7 @@ def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
         target.chmod(0o755)
-        item.original_sha256 = digests(target)[0]
+        item.original_sha256 = sha256_of(target)
         how = apply(target, item.change)
         for link, to in item.links.items():
             _link(root / link, to)
@@ -276,12 +236,6 @@ def _carved(item: PlacedObject, size: int, how: str) -> CarvedLibrary:
 def _link(path: Path, target: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)
-
-
-def _license_names(wheel: OpenWheel) -> Callable[[str], str | None]:
-    names = set(wheel.licenses())
-    start = f"{wheel.dist_info}/"
-    return lambda name: name.removeprefix(start).removeprefix("licenses/") if name in names else None
 
 
 def _reveal(root: Path, prefix: Path, existed: bool) -> None:

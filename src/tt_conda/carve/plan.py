@@ -104,34 +104,17 @@ def make_plan(
         TtCondaError: a needed soname has no provider.
     """
     plan = Plan()
-    present = environment
-    copies: dict[str, list[Member]] = defaultdict(list)
-    modules: list[Member] = []
-    for member in members:
-        name = member.plain_name
-        if _MODULE.search(name):
-            modules.append(member)
-        elif name in present or (member.elf.soname or "") in present:
-            _drop(plan, member, present.get(name, member.elf.soname or name), "the environment has it")
-        elif soname := rules.true_soname(_plain(member)) or rules.true_soname(name):
-            copies[soname].append(member)
-        elif found := providers.find(name):
-            _drop(plan, member, found[0], f"{found[1] or 'glibc'} provides it")
-        elif member.vendored or name.startswith("lib"):
-            plan.unprovided[name] = f"the wheel carries a copy, {member}"
-        else:
-            modules.append(member)
-
+    copies, modules = _sort(plan, members, rules, providers, environment)
     own = _merge_names(copies)
     names = {alias: soname for soname, found_copies in own.items() for alias in _names(soname, found_copies)}
 
     def resolve(needed: str, who: str) -> str:
         plain = plain_soname(needed)
-        for soname in (names.get(plain), present.get(plain)):
+        for soname in (names.get(plain), environment.get(plain)):
             if soname:
                 return soname
         if soname := rules.true_soname(plain):
-            if soname in own or soname in present:
+            if soname in own or soname in environment:
                 return soname
         elif found := providers.find(plain):
             if found[1]:
@@ -160,13 +143,40 @@ def make_plan(
         plan.objects.append(PlacedObject(member, path, change(member, path, member.elf.soname)))
 
     if plan.unprovided:
-        lines = "\n".join(f"  {name}: {why}" for name, why in sorted(plan.unprovided.items()))
-        raise TtCondaError(
-            f"these libraries have no provider:\n{lines}",
-            "If it is one of the wheel's own, list it under `own` in the rules (--rules). If a conda package provides "
-            "it, add `soname = package` to providers.toml. If it is in another wheel, carve both together.",
-        )
+        raise _without_provider(plan.unprovided)
     return plan
+
+
+def _without_provider(sonames: Mapping[str, str]) -> TtCondaError:
+    lines = "\n".join(f"  {name}: {why}" for name, why in sorted(sonames.items()))
+    return TtCondaError(
+        f"these libraries have no provider:\n{lines}",
+        "If it is one of the wheel's own, list it under `own` in the rules (--rules). If a conda package provides "
+        "it, add `soname = package` to providers.toml. If it is in another wheel, carve both together.",
+    )
+
+
+def _sort(
+    plan: Plan, members: Sequence[Member], rules: Rules, providers: Providers, environment: Mapping[str, str]
+) -> tuple[dict[str, list[Member]], list[Member]]:
+    """The wheel's own libraries, as copies by soname, and the modules and plugins; `plan` gets the rest."""
+    copies: dict[str, list[Member]] = defaultdict(list)
+    modules: list[Member] = []
+    for member in members:
+        name = member.plain_name
+        if _MODULE.search(name):
+            modules.append(member)
+        elif name in environment or (member.elf.soname or "") in environment:
+            _drop(plan, member, environment.get(name, member.elf.soname or name), "the environment has it")
+        elif soname := rules.true_soname(_plain(member)) or rules.true_soname(name):
+            copies[soname].append(member)
+        elif found := providers.find(name):
+            _drop(plan, member, found[0], f"{found[1] or 'glibc'} provides it")
+        elif member.vendored or name.startswith("lib"):
+            plan.unprovided[name] = f"the wheel carries a copy, {member}"
+        else:
+            modules.append(member)
+    return copies, modules
 
 
 def _plain(member: Member) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_conda import __version__
-from tt_conda.base.files import digests
+from tt_conda.base.files import sha256_of
 from tt_conda.carve.plan import Edited, PlacedObject
 from tt_conda.carve.report import CarveReport
 from tt_conda.formats.wheel import OpenWheel
@@ -126,7 +126,7 @@ def _made(path: str) -> dict[str, Any]:
 
 
 def _hashes(path: Path) -> list[dict[str, str]]:
-    return [{"alg": "SHA-256", "content": digests(path)[0]}]
+    return [{"alg": "SHA-256", "content": sha256_of(path)}]
 
 
 def _date(wheel: OpenWheel) -> str:

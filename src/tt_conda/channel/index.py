@@ -8,7 +8,6 @@ names it, and leaves after it.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
@@ -21,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from rattler import Version
-from rattler.exceptions import ExtractError, InvalidVersionError, IoError
-from rattler.package_streaming import PackageArchive
+from rattler.exceptions import InvalidVersionError
 
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests, let_read, make_shared_folder, naming_full_disk, write_atomically
+from tt_conda.base.files import digests, disk_errors, let_read, locked, make_shared_folder, sha256_of, write_atomically
 from tt_conda.channel import channeldata as channel_wide
 from tt_conda.channel import pages, repodata
+from tt_conda.formats import conda
 
 SUBDIRS: Final = ("linux-64", "noarch")
 KINDS = {".conda": "packages.conda", ".tar.bz2": "packages"}
@@ -45,7 +44,7 @@ def kind_of(name: str) -> str | None:
 def known_sha256(path: Path) -> str:
     """Sha256 of a package, from the index where the file's size, time and inode are still those it saw."""
     entry = _read_cache(path.parent).get(path.name)
-    return str(entry["record"]["sha256"]) if entry and entry["stat"] == _stat(path) else digests(path)[0]
+    return str(entry["record"]["sha256"]) if entry and entry["stat"] == _stat(path) else sha256_of(path)
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def publish(
     there is a ``refuse``, what it makes of those is raised instead, and nothing is changed.
     """
     packages = list(packages)
-    with _locked(channel), naming_full_disk(channel):
+    with _locked(channel), disk_errors(channel):
         moves = {path: channel / _entry(path)["record"]["subdir"] / path.name for path in packages}
         changed = [new for old, new in moves.items() if new.is_file() and digests(new) != digests(old)]
         if changed and refuse:
@@ -112,7 +111,7 @@ def publish(
 
 
 @dataclass(frozen=True)
-class Listed:
+class IndexedPackage:
     """A package as a channel folder lists it."""
 
     path: Path
@@ -120,15 +119,15 @@ class Listed:
     run_exports: dict[str, Any]
 
 
-def listed(channel: Path) -> list[Listed]:
+def listed(channel: Path) -> list[IndexedPackage]:
     """The packages that a channel folder's index names."""
     exports: dict[Path, dict[str, Any]] = {}
     for file in channel.glob("*/run_exports.json"):
         exports |= {file.parent / name: said for name, said in in_tables(file.read_bytes()).items()}
-    return [Listed(path, record, exports.get(path, {})) for path, record in records(channel).items()]
+    return [IndexedPackage(path, record, exports.get(path, {})) for path, record in records(channel).items()]
 
 
-def link(packages: Iterable[Listed], channel: Path) -> None:
+def link(packages: Iterable[IndexedPackage], channel: Path) -> None:
     """Make ``channel``, a new folder, a channel of links to packages that are listed elsewhere: nothing is read."""
     packages = list(packages)
     for subdir in SUBDIRS:
@@ -170,7 +169,7 @@ def validate(channel: Path) -> None:
                 wrong.append(f"{path}: missing")
             elif (size := path.stat().st_size) != record["size"]:
                 wrong.append(f"{path}: {size} bytes instead of {record['size']}")
-            elif (found := digests(path)[0]) != record["sha256"]:
+            elif (found := sha256_of(path)) != record["sha256"]:
                 wrong.append(f"{path}: sha256 {found} instead of {record['sha256']}")
     if wrong:
         raise TtCondaError(
@@ -184,8 +183,7 @@ def _locked(channel: Path) -> Iterator[None]:
     """Keep other processes out of ``channel``; sweep what a killed one left behind."""
     for subdir in SUBDIRS:
         make_shared_folder(channel / subdir)
-    with (channel / ".tt-conda.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(channel / ".tt-conda.lock"):
         for pattern in (".*.partial", "[!.]*/.*.partial", "[!.]*/shards/.*.partial"):
             for partial in channel.glob(pattern):
                 partial.unlink()
@@ -218,7 +216,7 @@ def _index_all(channel: Path, *further: str) -> None:
     entries = [entry for subdir in sorted({*SUBDIRS, *further}) for entry in _index(channel / subdir).values()]
     packages = [(entry["record"], entry["about"], entry["run_exports"]) for entry in entries]
     data = channel_wide.channeldata(packages, {*SUBDIRS, *further})
-    with naming_full_disk(channel):
+    with disk_errors(channel):
         write_atomically(channel / channel_wide.NAME, repodata.compact_json(data), shared=True)
         write_atomically(channel / pages.NAME, pages.channel_page(channel.resolve().name, data), shared=True)
 
@@ -238,7 +236,7 @@ def _index(folder: Path, leave_out: Collection[str] = ()) -> dict[str, Any]:
         if kind := kind_of(name):
             tables[kind][name] = entry["record"]
             exports[kind][name] = {"run_exports": entry["run_exports"]}
-    with naming_full_disk(folder):
+    with disk_errors(folder):
         repodata.write(folder, tables, exports)
         page = pages.subdir_page(folder.name, {name: entry["record"] for name, entry in entries.items()})
         write_atomically(folder / pages.NAME, page, shared=True)
@@ -249,17 +247,14 @@ def _index(folder: Path, leave_out: Collection[str] = ()) -> dict[str, Any]:
 def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
     """What the index keeps of one package: its record, its description, its run exports, and what it saw."""
 
-    async def read() -> dict[str, bytes | None]:
-        archive = await PackageArchive.from_path(path)
-        return await archive.read_files(["info/index.json", "info/run_exports.json", *channel_wide.MEMBERS])
-
     try:
         start, stat = time.time_ns(), _stat(path)
         if path.suffix == ".conda":
             with zipfile.ZipFile(path) as archive:
                 if broken := archive.testzip():
                     raise zipfile.BadZipFile(f"checksum of {broken}")
-        files = asyncio.run(read())
+        members = ("info/index.json", "info/run_exports.json", *channel_wide.MEMBERS)
+        files = asyncio.run(conda.read_members(path, members))
         record = json.loads(files["info/index.json"] or b"")
         sha256, md5 = digests(path)
         expected = "{name}-{version}-{build}".format_map(record)
@@ -267,7 +262,7 @@ def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
         Version(record["version"])  # that indexes can be sorted by
     except FileNotFoundError as error:
         raise TtCondaError(f"There is no package {path}.", "Build it first.") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ExtractError, InvalidVersionError, IoError) as error:
+    except (OSError, InvalidVersionError, *conda.DAMAGED) as error:
         raise TtCondaError(f"The package {path} cannot be read: {error}", "Delete it and build it again.") from error
     record.setdefault("subdir", subdir or "noarch")
     if not path.name.startswith(expected + ".") or record["subdir"] != (subdir or record["subdir"]):

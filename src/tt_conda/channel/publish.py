@@ -27,7 +27,7 @@ from rattler.package_streaming import download_to_path
 
 from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests
+from tt_conda.base.files import sha256_of
 from tt_conda.base.progress import Stage, console, stage
 from tt_conda.channel import channeldata, index, pages, repodata
 from tt_conda.channel.upload import AGAIN, SECRETS, headers, reading_url
@@ -130,7 +130,7 @@ def _to_folder(folder: Path, packages: Sequence[_Package], result: Published) ->
 
     def is_there(package: _Package) -> bool:
         target = folder / package.place
-        return target.is_file() and digests(target)[0] == package.record["sha256"]
+        return target.is_file() and sha256_of(target) == package.record["sha256"]
 
     try:
         there = [package for package in packages if is_there(package)]
@@ -385,7 +385,7 @@ class _Held:
                 there = self._fetch(package.place, file)
             except TtCondaError:
                 return False
-            if there and digests(file)[0] != package.record["sha256"]:
+            if there and sha256_of(file) != package.record["sha256"]:
                 raise _refused([package.place], self._destination)
         return there
 

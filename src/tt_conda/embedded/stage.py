@@ -14,8 +14,10 @@ from tt_conda.embedded import cpython, link, pypi
 from tt_conda.embedded.conda import Metadata
 from tt_conda.embedded.place import DEBIAN, Places, place
 from tt_conda.embedded.table import Table, Unit
-from tt_conda.formats.archive import unpack_wheel
+from tt_conda.formats.archive import extract
 from tt_conda.formats.deb import deb_control, unpack_deb
+from tt_conda.formats.dist_info import write_record
+from tt_conda.formats.wheel import OpenWheel, site_packages
 from tt_conda.inputs import lock as locks
 
 
@@ -89,7 +91,9 @@ def stage(
         depends += sorted(set(needs.values()) - {spec.split()[0] for spec in depends} - {entry.name})
         resolved.update(needs)
     if entry.is_python_package:
-        pypi.write_record(pypi.site_packages(folders.files, unit.python))
+        site = folders.files / site_packages(unit.python)
+        (info,) = site.glob("*.dist-info")
+        write_record(site, site, info.name, filter(Path.is_file, site.rglob("*")), hashed=False)  # libraries changed
     metadata = Metadata(
         name=entry.name, version=source.version, subdir=unit.subdir, license=entry.license,
         build=unit.fill(entry.build) if entry.build else source.build.format(key[:7]),
@@ -145,34 +149,41 @@ def _require(places: dict[str, str], folders: Folders, debs: list[locks.Deb]) ->
         )
 
 
-def from_wheel_files(version: str, wheel: Path, places: dict[str, str], folders: Folders) -> Staged:
+def from_wheel_files(version: str, file: Path, places: dict[str, str], folders: Folders) -> Staged:
     """Some files of a wheel, at places of their own."""
-    raw = folders.work / "wheel"
-    unpack_wheel(wheel, raw)
-    dist = pypi.read_distribution(next(raw.glob("*.dist-info")))
+    wheel, raw = OpenWheel.open(file, ""), folders.work / "wheel"
+    with wheel.archive:
+        extract(wheel.archive, raw)
+        metadata = wheel.metadata().metadata
     place(raw, Places.of(places), folders.files, folders.licenses)
-    return Staged(version, summary=dist.summary, homepage=dist.homepage)
+    return Staged(version, summary=pypi.field(metadata, "Summary"), homepage=pypi.homepage(metadata))
 
 
-def from_wheel(table: Table, unit: Unit, wheel: Path, folders: Folders) -> Staged:
+def from_wheel(table: Table, unit: Unit, file: Path, folders: Folders) -> Staged:
     """A wheel as pip would install it, without the libraries that it bundles and the channel has."""
-    raw = folders.work / "wheel"
-    unpack_wheel(wheel, raw)
-    dist = pypi.install(raw, folders.files, folders.licenses, unit.python)
+    wheel = OpenWheel.open(file, unit.python)
+    with wheel.archive:
+        pypi.install(wheel, folders.files, folders.licenses)
+        dist, commands = wheel.metadata(), wheel.commands()
     requires = pypi.conda_depends(dist, table.by_wheel, [unit.python] if unit.python else list(cpython.VERSIONS))
     source = Staged(
-        table.version(unit), summary=dist.summary, homepage=dist.homepage, depends=list(requires),
+        table.version(unit),
+        summary=pypi.field(dist.metadata, "Summary"),
+        homepage=pypi.homepage(dist.metadata),
+        depends=list(requires),
         renames=link.drop_vendored(folders.files, table.vendored),
         resolved={f"dist:{name}": table.by_wheel[name] for name in requires.values()},
-    )  # fmt: skip
+    )
     if unit.python:
         major, minor = unit.python.split(".")
         source.build = f"py{major}{minor}h{{}}_0"
         source.depends.append(f"python >={unit.python},<{major}.{int(minor) + 1}.0a0")
         source.depends.append(f"python_abi {unit.python}.* *_cp{major}{minor}")
     else:
-        source.build, source.entry_points = "pyh{}_0", dist.entry_points
-        source.depends.append(f"python {dist.requires_python or '>=3.10'}".replace(" ,", ","))
+        source.build = "pyh{}_0"
+        source.entry_points = tuple(f"{name} = {module}:{function}" for name, (module, function) in commands.items())
+        python = pypi.field(dist.metadata, "Requires-Python") or ">=3.10"
+        source.depends.append(f"python {python}".replace(" ,", ","))
     return source
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tt_conda.base.errors import TtCondaError
@@ -168,7 +169,8 @@ class Table:
     @cached_property
     def by_wheel(self) -> dict[str, str]:
         """Distribution name to the conda package that installs it."""
-        return {locks.canonical(entry.wheel): entry.name for entry in self.entries.values() if entry.is_python_package}
+        packages = (entry for entry in self.entries.values() if entry.is_python_package)
+        return {canonicalize_name(entry.wheel): entry.name for entry in packages}
 
     def wheel(self, unit: Unit) -> locks.Wheel:
         """The pinned wheel of a unit."""

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Sequence
 
 from rattler import Client, RepoDataRecord
-from rattler.exceptions import ExtractError, IoError
-from rattler.package_streaming import PackageArchive
 
 from tt_conda.base.cache import FactCache
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.location import local_path
 from tt_conda.base.progress import console
 from tt_conda.channel import network
+from tt_conda.formats import conda
+from tt_conda.formats.wheel import site_packages
 
 _KNOWN: FactCache[list[str]] = FactCache("paths", list[str])
-_LISTS = ("info/paths.json", "info/link.json", "info/files")
 
 
 def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
@@ -30,7 +27,7 @@ def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
     site = next((_site_packages(record) for record in records if record.name.normalized == "python"), "")
     lists = asyncio.run(_all_lists(records))
     paths = {
-        record.name.normalized: [_in_prefix(path, site) for path in files] if record.noarch.python else files
+        record.name.normalized: [conda.installed_path(path, site) for path in files] if record.noarch.python else files
         for record, files in zip(records, lists, strict=True)
     }
     owner: dict[str, RepoDataRecord] = {}
@@ -73,17 +70,9 @@ async def _list(record: RepoDataRecord, client: Client) -> list[str]:
     if key and (known := _KNOWN.get(key)) is not None:
         return known
     try:
-        local = local_path(record.url)
-        archive = await (PackageArchive.from_path(local) if local else PackageArchive.from_url(client, record.url))
-        files = await archive.read_files(_LISTS)
-        listed = json.loads(files["info/paths.json"] or b"{}").get("paths", ())
-        paths = [entry["_path"] for entry in listed if entry.get("path_type") != "directory"]
-        paths = paths or (files["info/files"] or b"").decode().splitlines()
-        links = json.loads(files["info/link.json"] or b"{}").get("noarch", {}).get("entry_points", [])
-        paths += ["bin/" + link.split("=")[0].strip() for link in links]
-        if outside := next((path for path in paths if path[0] == "/" or ".." in path.split("/")), None):
-            raise ValueError(f"its file {outside} would leave the environment")
-    except (OSError, ValueError, KeyError, ExtractError, IoError) as error:
+        package = local_path(record.url) or record.url
+        paths = conda.installed_files(await conda.read_members(package, conda.LISTS, client))
+    except (OSError, *conda.DAMAGED) as error:
         raise TtCondaError(f"The package {record.url} cannot be read: {error}", "Build or fetch it again.") from error
     if key:
         _KNOWN.put(key, paths)
@@ -92,9 +81,4 @@ async def _list(record: RepoDataRecord, client: Client) -> list[str]:
 
 def _site_packages(python: RepoDataRecord) -> str:
     version = ".".join(str(python.version).split(".")[:2])
-    return python.python_site_packages_path or f"lib/python{version}/site-packages"
-
-
-def _in_prefix(path: str, site_packages: str) -> str:
-    """Where a file of a ``noarch: python`` package goes (CEP 20, and conda's ``python-scripts/``)."""
-    return re.sub(r"^python-scripts/", "bin/", re.sub(r"^site-packages/", site_packages + "/", path))
+    return python.python_site_packages_path or site_packages(version)

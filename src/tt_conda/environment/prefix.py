@@ -7,7 +7,6 @@ journal, ``conda-meta/tt-conda.unfinished``, which the next run of :func:`transa
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,8 +17,9 @@ from rattler import MatchSpec, PrefixRecord, RepoDataRecord
 from rattler.exceptions import ExtractError, InstallerError, IoError, LinkError, TransactionError
 from rattler.install import InstallerReporter
 
+from tt_conda.base import files
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digests, naming_full_disk, write_atomically
+from tt_conda.base.files import disk_errors, sha256_of, write_atomically
 from tt_conda.base.location import local_path
 from tt_conda.base.progress import Stage, stage
 from tt_conda.base.settings import cache_dir
@@ -28,6 +28,7 @@ from tt_conda.channel.index import known_sha256
 from tt_conda.environment.clobber import check_clobber
 
 _JOURNAL = "tt-conda.unfinished"
+_LOCK = ".tt-conda.lock"
 
 
 def installed(prefix: Path) -> list[PrefixRecord]:
@@ -55,13 +56,10 @@ def locked(prefix: Path) -> Iterator[None]:
             f"{prefix} is not empty and is not an environment; nothing was written.",
             "Choose a --prefix that is new, empty or made by `tt-conda install`.",
         )
-    try:
+    with disk_errors(prefix):
         meta.mkdir(parents=True, exist_ok=True)
-        lock = (meta / ".tt-conda.lock").open("w")
-    except PermissionError as error:
-        raise TtCondaError(f"{prefix} cannot be written to: {error}", "Choose another --prefix.") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        (meta / _LOCK).touch()
+    with files.locked(meta / _LOCK):
         yield
 
 
@@ -94,7 +92,7 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
     coming = {path for name in touched for path in paths.get(name, ())}
     unfinished = {"packages": sorted(touched), "paths": sorted(leaving | coming)}
     try:
-        with naming_full_disk(prefix, packages), stage(f"Installing {len(new)} packages into {prefix}") as bar:
+        with disk_errors(prefix, packages), stage(f"Installing {len(new)} packages into {prefix}") as bar:
             packages.mkdir(parents=True, exist_ok=True)
             write_atomically(journal, json.dumps(unfinished))
             asyncio.run(rattler.install(
@@ -122,7 +120,7 @@ def verify(records: Sequence[RepoDataRecord], *, distrust: bool = False) -> None
         if path and not path.is_file():
             wrong.append(f"{record.file_name} is missing: {path}")
         elif path and record.sha256:
-            found = digests(path)[0] if distrust else known_sha256(path)
+            found = sha256_of(path) if distrust else known_sha256(path)
             if found != record.sha256.hex():
                 wrong.append(
                     f"{record.file_name} is another file ({path}):\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -13,6 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from tt_conda.base.errors import TtCondaError
 
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""Exceptions of the standard library on a damaged member."""
 _FETCH_AGAIN = "Delete the file and fetch it again; if the index serves this very file, report it there."
 
 
@@ -83,25 +86,15 @@ def extract(zf: zipfile.ZipFile, dest: Path, rename: Callable[[str], str | None]
         try:
             with zf.open(info) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (*DAMAGED_ZIP, OSError) as error:
             target.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk's; a damaged archive may have an invalid offset
             what = f"{archive}: member {info.filename!r} is damaged ({error})"
             raise TtCondaError(what, _FETCH_AGAIN) from error
-        except OSError as error:
-            target.unlink(missing_ok=True)
-            raise TtCondaError(
-                f"{target}: {os.strerror(error.errno) if error.errno else error}",
-                f"Free space on the disk of {dest}.",
-            ) from error
         target.chmod(0o755 if (info.external_attr >> 16) & 0o111 else 0o644)
         written.append(target)
     return written
-
-
-def unpack_wheel(path: Path, dest: Path) -> list[Path]:
-    """Open, check and unpack a whole wheel."""
-    with open_wheel(path) as zf:
-        return extract(zf, dest)
 
 
 def unpack_tar(tar: tarfile.TarFile, dest: Path) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import disk_errors
+from tt_conda.base.files import disk_error_in, disk_errors
 
 
 def unpack_deb(path: Path, dest: Path) -> None:
@@ -27,10 +24,9 @@ def unpack_deb(path: Path, dest: Path) -> None:
             "Install dpkg, or use a conda-forge channel (tt-conda build --channel conda-forge).",
         ) from None
     if done.returncode:
-        signs = ("No space left", "Wrote only", "File too large", "quota exceeded")
-        if any(sign in done.stdout for sign in signs) or shutil.disk_usage(dest).free < 1 << 20:
-            with disk_errors(dest):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(dest))
+        with disk_errors(dest):
+            if error := disk_error_in(done.stdout, "Wrote only"):
+                raise error
         raise TtCondaError(
             f"{path}: not a readable .deb\n  " + done.stdout.strip().replace("\n", "\n  "),
             "Delete the file and run the command again.",

@@ -1,30 +1,83 @@
-"""A wheel's members and where they belong in a conda prefix (PyPA binary distribution format; conda's layout)."""
+"""Wheels: members, metadata, and where each member goes in a conda prefix or package."""
 
 from __future__ import annotations
 
-import configparser
 import re
 import zipfile
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from tt_conda.base.errors import TtCondaError
-from tt_conda.formats.archive import open_wheel, safe_members
+from tt_conda.formats.archive import DAMAGED_ZIP, open_wheel, safe_members
 
-_NAME = re.compile(r"^(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<python>[^-]+)-(?P<abi>[^-]+)-[^-]+\.whl$")
+_LICENSE = re.compile(r"(licenses/.+|(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$", re.IGNORECASE)
+
+
+def site_packages(python: str) -> str:
+    """The folder of Python modules below a prefix, or in a ``noarch: python`` package (CEP 20).
+
+    Args:
+        python: version ``X.Y``; empty for such a package.
+    """
+    return f"lib/python{python}/site-packages" if python else "site-packages"
+
+
+def destination(member: str, name: str, python: str) -> str:
+    """Where a wheel's member goes, as a path below a prefix or package.
+
+    As pip does it in a conda environment, so that a carved package and one whose recipe calls pip have the same files:
+    ``purelib`` and ``platlib`` are one folder, and headers go to ``include/pythonX.Y/NAME``, where compilers find them
+    with the flags of that Python (``get_scheme`` in pip/_internal/locations/_sysconfig.py). The binary distribution
+    format leaves the folders to the installer. A ``noarch: python`` package has no such folder: the installer does not
+    place its headers, and they go to ``include/NAME``.
+
+    Args:
+        member: name in the archive.
+        name: the distribution's.
+        python: version ``X.Y``; empty for a ``noarch: python`` package.
+    """
+    folder, _, inside = member.partition("/")
+    kind, _, path = inside.partition("/")
+    places = {
+        "purelib": f"{site_packages(python)}/",
+        "platlib": f"{site_packages(python)}/",
+        "scripts": "bin/" if python else "python-scripts/",
+        "headers": f"include/python{python}/{name}/" if python else f"include/{name}/",
+        "data": "",
+    }
+    if folder.endswith(".data") and path and kind in places:
+        return places[kind] + path
+    return f"{site_packages(python)}/{member}"
+
+
+class _Metadata(Distribution):
+    """The metadata files of a wheel, for the standard library's parsers."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def read_text(self, filename: str) -> str | None:
+        return self._files.get(filename)
+
+    def locate_file(self, path: object) -> Path:
+        raise NotImplementedError
 
 
 @dataclass
 class OpenWheel:
-    """An open wheel: its members by name, and where its Python files go."""
+    """An open wheel: its members by name, and the Python that it is to be installed for."""
 
     path: Path
     name: str
     version: str
     archive: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
-    site_packages: str
+    python: str
+    """Version ``X.Y``; empty for a ``noarch: python`` package."""
     dist_info: str
 
     @classmethod
@@ -33,24 +86,29 @@ class OpenWheel:
 
         Args:
             path: the wheel.
-            python: version ``X.Y`` for a wheel that fits any; other wheels have it in their file name.
+            python: version ``X.Y`` for a wheel that fits any, empty for a ``noarch: python`` package; other wheels
+                have it in their file name.
 
         Raises:
             TtCondaError: not a wheel, truncated, a member outside its folder, or an unknown Python version.
         """
-        match = _NAME.match(path.name)
-        if not match:
-            raise TtCondaError(f"{path}: not a valid wheel file name", "Expected NAME-VERSION-PYTHON-ABI-PLATFORM.whl.")
+        try:
+            _, version, _, tags = parse_wheel_filename(path.name)
+        except InvalidWheelFilename as error:
+            raise TtCondaError(
+                f"{path}: not a valid wheel file name: {error}", "Expected NAME-VERSION-PYTHON-ABI-PLATFORM.whl."
+            ) from error
         archive = open_wheel(path)
         members = {info.filename: info for info in safe_members(archive) if not info.is_dir()}
-        if tag := re.match(r"cp(\d)(\d+)$", match["python"]):
-            made_for = f"{tag[1]}.{tag[2]}"
-            if python not in (None, made_for) and match["abi"] != "abi3":
-                raise TtCondaError(
-                    f"{path}: made for Python {made_for}, not {python}", f"Fetch the wheel for {python}."
-                )
-            python = python or made_for
-        if not python:
+        for tag in tags:
+            if match := re.fullmatch(r"cp(\d)(\d+)", tag.interpreter):
+                made_for = f"{match[1]}.{match[2]}"
+                if python and python != made_for and tag.abi != "abi3":
+                    raise TtCondaError(
+                        f"{path}: made for Python {made_for}, not {python}", f"Fetch the wheel for {python}."
+                    )
+                python = made_for if python is None else python
+        if python is None:
             raise TtCondaError(
                 f"{path}: fits any Python, so the destination of its files is unknown",
                 "Choose the Python version, for example --python 3.12.",
@@ -61,43 +119,45 @@ class OpenWheel:
                 f"{path}: {len(infos)} .dist-info folders with METADATA instead of one",
                 "Fetch the wheel again.",
             )
-        return cls(
-            path, match["name"], match["version"], archive, members, f"lib/python{python}/site-packages", infos.pop()
-        )
+        return cls(path, path.name.split("-")[0], str(version), archive, members, python, infos.pop())
 
     def destination(self, member: str) -> str:
-        """Return the path in the prefix of a member (PEP 427, the .data folder)."""
-        parts = PurePosixPath(member).parts
-        if parts[0].endswith(".data") and len(parts) > 2:
-            rest = "/".join(parts[2:])
-            places = {"purelib": self.site_packages, "platlib": self.site_packages, "scripts": "bin", "data": "."}
-            if parts[1] == "headers":
-                return f"include/{self.dist_info.split('-')[0]}/{rest}"
-            if parts[1] in places:
-                return str(PurePosixPath(places[parts[1]]) / rest)
-        return f"{self.site_packages}/{member}"
+        """The path of a member below the prefix or package; see :func:`destination`."""
+        return destination(member, self.name, self.python)
 
-    def console_scripts(self) -> dict[str, tuple[str, str]]:
-        """Return command → (module, function) of ``entry_points.txt``."""
-        member = f"{self.dist_info}/entry_points.txt"
-        if member not in self.members:
-            return {}
-        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]  # names of commands keep their case
+    @property
+    def site_packages(self) -> str:
+        """The folder of its modules below the prefix or package."""
+        return site_packages(self.python)
+
+    def metadata(self) -> Distribution:
+        """Its ``METADATA`` and ``entry_points.txt``, parsed by the standard library.
+
+        Raises:
+            TtCondaError: one of them is damaged.
+        """
+        names = [name for name in ("METADATA", "entry_points.txt") if f"{self.dist_info}/{name}" in self.members]
         try:
-            parser.read_string(self.archive.read(member).decode())
-        except (configparser.Error, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise TtCondaError(f"{self.path}: {member} cannot be read: {error}", "Fetch the wheel again.") from error
-        found = {}
-        for section in ("console_scripts", "gui_scripts"):
-            if parser.has_section(section):
-                for name, target in parser.items(section):
-                    module, _, function = target.partition("[")[0].strip().partition(":")
-                    found[name] = (module.strip(), function.strip())
-        return found
+            return _Metadata({name: self.archive.read(f"{self.dist_info}/{name}").decode() for name in names})
+        except (UnicodeDecodeError, *DAMAGED_ZIP) as error:
+            raise TtCondaError(f"{self.path}: damaged metadata: {error}", "Fetch the wheel again.") from error
 
-    def licenses(self) -> list[str]:
-        """Return the licences and notices in .dist-info (PEP 639 and the older convention)."""
-        pattern = re.compile(r"(licenses/.+|(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$", re.IGNORECASE)
-        start = self.dist_info + "/"
-        return [name for name in self.members if name.startswith(start) and pattern.match(name[len(start) :])]
+    def commands(self) -> dict[str, tuple[str, str]]:
+        """Command → (module, function), of ``console_scripts`` and ``gui_scripts``.
+
+        Raises:
+            TtCondaError: ``entry_points.txt`` is damaged.
+        """
+        try:
+            points = self.metadata().entry_points
+            return {p.name: (p.module, p.attr) for p in points if p.group in ("console_scripts", "gui_scripts")}
+        except (TypeError, ValueError, AttributeError) as error:  # no "=", no module
+            raise TtCondaError(
+                f"{self.path}: {self.dist_info}/entry_points.txt cannot be read: {error}", "Fetch the wheel again."
+            ) from error
+
+    def licenses(self) -> dict[str, str]:
+        """Licences and notices in .dist-info (PEP 639 and the older convention): member → path in ``licenses/``."""
+        start = f"{self.dist_info}/"
+        inside = {name: name.removeprefix(start) for name in self.members if name.startswith(start)}
+        return {name: path.removeprefix("licenses/") for name, path in inside.items() if _LICENSE.match(path)}

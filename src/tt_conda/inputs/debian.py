@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +12,7 @@ from urllib.parse import unquote
 
 from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import disk_errors, sha256_of
+from tt_conda.base.files import disk_error_in, disk_errors, locked, sha256_of
 from tt_conda.base.progress import Stage
 from tt_conda.inputs import mirrors
 from tt_conda.inputs.lock import Deb, Source, refresh_command, wrong_hash
@@ -67,7 +66,7 @@ def _sources(suite: str, kind: Kind, options: Sequence[str] = ()) -> list[str]:
     return list(exact or mirrors)
 
 
-class Archive:
+class Suite:
     """One suite of Debian's archive, with its lists in the cache folder."""
 
     def __init__(self, suite: str, kind: Kind = "deb") -> None:
@@ -94,8 +93,7 @@ class Archive:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             # apt's own lock is off, since it fails instead of waiting; concurrent updates lose the signatures
-            with (self.folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(self.folder / "lock"):
                 self._update()
         self._updated = True
 
@@ -224,7 +222,7 @@ def successors(gone: GoneError) -> dict[str, Deb]:
     for entry in gone.entries:
         if isinstance(entry, Source) or not newest[entry.name] or not _is_newer(newest[entry.name], entry.version):
             raise gone
-    pins = {pin.name: pin for pin in Archive(gone.suite).pins(newest)}
+    pins = {pin.name: pin for pin in Suite(gone.suite).pins(newest)}
     return {entry.sha256: pins[entry.name] for entry in gone.entries}
 
 
@@ -233,18 +231,16 @@ def _is_newer(version: str, than: str) -> bool:
 
 
 def _download(
-    store: Store, archive: Archive, entries: Sequence[Deb | Source], lock: Path | str, progress: Stage | None
+    store: Store, archive: Suite, entries: Sequence[Deb | Source], lock: Path | str, progress: Stage | None
 ) -> None:
     with store.scratch() as folder:
         folder.chmod(0o755)
         part = getattr(entries[0], "part", "")
         done = archive.download([f"{entry.name}={entry.version}" for entry in entries], folder, part)
         output = done.stderr + done.stdout
-        if any(sign in output for sign in ("No space left", "File too large", "enough free space", "quota")):
-            raise TtCondaError(
-                f"{folder.parent}: the disk is full",
-                "Free space there, or set TT_CONDA_CACHE to a larger disk.",
-            )
+        with disk_errors(folder):
+            if error := disk_error_in(output, "enough free space"):
+                raise error
         files = {entry.sha256: downloaded(folder, entry) for entry in entries}
         if not all(files.values()):
             versions = archive.versions({entry.name for entry in entries})
@@ -290,6 +286,6 @@ def fetch_debs(
     for entry in missing:
         groups.setdefault((entry.suite, getattr(entry, "part", "")), []).append(entry)
     for (suite, part), wanted in groups.items():
-        _download(store, Archive(suite, "deb-src" if part else "deb"), wanted, lock, progress)
+        _download(store, Suite(suite, "deb-src" if part else "deb"), wanted, lock, progress)
         found |= {entry.sha256: store.path(entry.sha256, entry.filename) for entry in wanted}
     return found

@@ -11,6 +11,8 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from tt_conda.base.errors import TtCondaError
@@ -150,12 +152,6 @@ def _table(kind: str, item: BaseModel) -> str:
     return "\n".join(lines) + "\n"
 
 
-def version_key(version: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that compares numbers numerically."""
-    parts = version.replace("-", ".").replace("+", ".").split(".")
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
-
-
 def dumps(lock: Lock) -> str:
     """The text of a lock file: wants in their given order, pins sorted."""
     head = (
@@ -164,7 +160,7 @@ def dumps(lock: Lock) -> str:
         f"format = {lock.format}\n"
     )
     blocks = [head, *(_table("want", want) for want in lock.want)]
-    wheels = sorted(lock.wheel, key=lambda w: (w.name, version_key(w.version), version_key(w.python)))
+    wheels = sorted(lock.wheel, key=lambda w: (w.name, Version(w.version), Version(w.python or "0")))
     debs = sorted(lock.deb, key=lambda d: (d.name, d.version))
     blocks += [_table("wheel", wheel) for wheel in wheels]
     blocks += [_table("deb", deb) for deb in debs]
@@ -177,11 +173,6 @@ def dump(lock: Lock, path: Path) -> None:
     write_atomically(path, dumps(lock))
 
 
-def canonical(name: str) -> str:
-    """A distribution's normalised name."""
-    return name.lower().replace("_", "-").replace(".", "-")
-
-
 def find_wheels(
     lock: Lock, name: str | None = None, version: str | None = None, python: str | None = None
 ) -> list[Wheel]:
@@ -189,7 +180,7 @@ def find_wheels(
     return [
         wheel
         for wheel in lock.wheel
-        if (name is None or canonical(wheel.name) == canonical(name))
+        if (name is None or canonicalize_name(wheel.name) == canonicalize_name(name))
         and (version is None or wheel.version == version)
         and (python is None or wheel.python in ("", python))
     ]

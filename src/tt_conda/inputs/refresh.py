@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from packaging.utils import canonicalize_name
+
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import sha256_of
 from tt_conda.base.process import Pool
 from tt_conda.base.progress import stage
-from tt_conda.inputs.debian import Archive, downloaded
-from tt_conda.inputs.lock import SUITE, Deb, Lock, Source, Want, Wheel, canonical, dump, load
+from tt_conda.inputs.debian import Suite, downloaded
+from tt_conda.inputs.lock import SUITE, Deb, Lock, Source, Want, Wheel, dump, load
 from tt_conda.inputs.store import Store
 from tt_conda.inputs.wheels import PipFailed, pip_command, run_pip, target_arguments
 
@@ -38,7 +40,7 @@ def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
         run_pip(command, ", ".join(_requirement(want) for want in wants), folder)
         for file in sorted(folder.glob("*.whl")):
             name, version = file.name.split("-")[:2]
-            want = next(want for want in wants if canonical(want.wheel) == canonical(name))
+            want = next(want for want in wants if canonicalize_name(want.wheel) == canonicalize_name(name))
             size, sha256 = file.stat().st_size, sha256_of(file)
             pins.append(
                 Wheel(
@@ -55,12 +57,12 @@ def _pin_wheels(store: Store, python: str, wants: list[Want]) -> list[Wheel]:
 
 
 def _pin_debs(suite: str, names: list[str]) -> list[Deb]:
-    archive = Archive(suite)
+    archive = Suite(suite)
     return archive.pins(archive.candidates(names))
 
 
 def _pin_sources(store: Store, suite: str, part: Literal["orig", "debian"], names: list[str]) -> list[Source]:
-    archive = Archive(suite, "deb-src")
+    archive = Suite(suite, "deb-src")
     versions = archive.candidates(names)
     pins: list[Source] = []
     with store.scratch() as folder:
@@ -101,7 +103,7 @@ def _exact(lock: Lock, want: Want) -> list[Wheel]:
     found = [
         pin
         for pin in lock.wheel
-        if want.wheel and canonical(pin.name) == canonical(want.wheel) and pin.version == want.version
+        if want.wheel and canonicalize_name(pin.name) == canonicalize_name(want.wheel) and pin.version == want.version
     ]
     return found if {pin.python for pin in found} == {*(want.python or ("",))} else []
 

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import disk_errors, sha256_of, write_atomically
+from tt_conda.base.files import disk_errors, scratch_folder, sha256_of, write_atomically
 
 
 def is_plain_name(name: str) -> bool:
     """Whether a name is valid for a stored file: no path, printable, and not hidden like the store's own files."""
     return 0 < len(name.encode(errors="replace")) <= 255 and name[0] != "." and "/" not in name and name.isprintable()
-
-
-def _lock(folder: Path, *, wait: bool) -> int | None:
-    """An open handle with the lock of a folder; None if another process has the lock or deleted the folder."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    mine = wait  # on a file system without locks, leftovers stay and new folders are used
-    with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = True
-    if mine and folder.is_dir():
-        return handle
-    os.close(handle)
-    return None
 
 
 def _identity(path: Path) -> list[int]:
@@ -107,25 +90,11 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A temporary folder on the store's own disk, for downloads that are then ``put``."""
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            handle = None
-            while handle is None:  # another process may delete it as a leftover before it is locked
-                folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
-                handle = _lock(folder, wait=True)
-        try:
+        with ExitStack() as stack:
+            with disk_errors(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(scratch_folder(self.folder, ".tmp-"))
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(handle)
-
-    def _sweep(self) -> None:
-        """Remove leftovers of killed processes, recognised by their missing locks."""
-        for left in self.folder.glob(".tmp-*"):
-            if (handle := _lock(left, wait=False)) is not None:
-                shutil.rmtree(left, ignore_errors=True)
-                os.close(handle)
 
     def _mark(self, path: Path) -> None:
         write_atomically(path.parent / ".verified", json.dumps(_identity(path)))

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import disk_errors, sha256_of
+from tt_conda.base.files import disk_error_in, disk_errors, sha256_of
 from tt_conda.base.progress import Stage
 from tt_conda.inputs import mirrors
-from tt_conda.inputs.lock import Wheel, canonical, find_wheel, find_wheels, load, refresh_command, wrong_hash
+from tt_conda.inputs.lock import Wheel, find_wheel, find_wheels, load, refresh_command, wrong_hash
 from tt_conda.inputs.store import Store
 
 ANY_PYTHON = "3.10"
@@ -63,11 +65,9 @@ def run_pip(command: Sequence[str], what: str, folder: Path) -> str:
     noise = re.compile(r"^(Looking in |Location |.*\bis ignored\b|\[notice\]|\s*$)")
     lines = [line for line in done.stdout.splitlines() if not noise.match(line)]
     tail = "\n".join("  pip: " + line for line in lines[-8:])
-    if any(sign in done.stdout for sign in ("No space left on device", "File too large", "Disk quota exceeded")):
-        raise TtCondaError(
-            f"{settings.cache_dir()}: the disk is full (or its quota) while fetching {what}\n{tail}",
-            "Free space there, or set TT_CONDA_CACHE to a folder on a larger disk.",
-        )
+    with disk_errors(folder):
+        if error := disk_error_in(done.stdout):
+            raise error
     raise PipFailed(what, tail, done.stdout)
 
 
@@ -95,7 +95,7 @@ def _translate(error: PipFailed, entries: Sequence[Wheel], lock: Path | str) -> 
                 return wrong_hash(_label(entry), expected, got, lock)
     if match := re.search(r"No matching distribution found for ([^=\s]+)==", error.output):
         for entry in entries:
-            if canonical(entry.name) == canonical(match[1]):
+            if canonicalize_name(entry.name) == canonicalize_name(match[1]):
                 return TtCondaError(
                     f"{_label(entry)}: the package index has no such file\n{error.what.split(chr(10), 1)[-1]}"
                     + mirrors.tried([entry]),

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import disk_errors, naming_full_disk
+from tt_conda.base.files import disk_errors
 from tt_conda.base.progress import Stage, console, stage
 from tt_conda.building.variants import Output
 from tt_conda.inputs.debian import fetch_debs
@@ -82,7 +82,7 @@ def collect(root: Path, outputs: Sequence[Output]) -> Collected:
     """
     sources = wanted(outputs)
     result = Collected(root, faults=list(sources.faults))
-    with naming_full_disk(root, settings.cache_dir()), disk_errors(root):
+    with disk_errors(root, settings.cache_dir()):
         root.mkdir(parents=True, exist_ok=True)
         with stage(f"Sources in {root}", total=len(sources.pins)) as progress:
             for pin in sources.pins:

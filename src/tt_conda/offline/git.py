@@ -8,7 +8,6 @@ https://git-scm.com/docs/git-bundle, https://git-scm.com/docs/gitformat-bundle
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import subprocess
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import disk_error_in
 from tt_conda.offline.pins import Repository
 
 Progress = Callable[[int, int], None]
@@ -243,10 +243,7 @@ def _fetch(repository: Path, arguments: list[str], progress: Progress) -> None:
 
 def _failure(said: str, failed: str = "") -> Exception:
     """The error of a git command; a full disk is no fault of a repository."""
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
-        if os.strerror(number) in said:
-            return OSError(number, os.strerror(number))
-    return GitError(failed or _reason(said))
+    return disk_error_in(said) or GitError(failed or _reason(said))
 
 
 def _no_git() -> TtCondaError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import naming_full_disk
+from tt_conda.base.files import disk_errors, locked
 from tt_conda.base.progress import stage
 from tt_conda.building.variants import Output
 from tt_conda.inputs.store import Store
@@ -32,7 +31,7 @@ def supply(root: Path, outputs: Sequence[Output]) -> None:
     sources = wanted(outputs)
     faults = list(sources.faults)
     folder = SourceFolder(root)
-    with naming_full_disk(settings.cache_dir()), _lock(), Store(cache.folder()).scratch() as scratch:
+    with disk_errors(settings.cache_dir()), _lock(), Store(cache.folder()).scratch() as scratch:
         ours = [pin for pin in sources.pins if isinstance(pin, Repository | Archive)]
         keys = dict(zip(ours, cache.keys(ours), strict=True))
         archives: dict[Archive, Path] = {}
@@ -92,6 +91,5 @@ def lacking(root: Path, faults: Sequence[Fault], total: int) -> TtCondaError:
 def _lock() -> Iterator[None]:
     """Keep another process from putting the same sources into the cache."""
     cache.folder().mkdir(parents=True, exist_ok=True)
-    with (cache.folder() / ".supply.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(cache.folder() / ".supply.lock"):
         yield

@@ -31,7 +31,7 @@ from tt_conda.audit.verdict import judge
 from tt_conda.base import settings
 from tt_conda.base.cache import FactCache
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digest_of, naming_full_disk
+from tt_conda.base.files import digest_of, disk_errors
 from tt_conda.base.progress import stage
 from tt_conda.base.toml import tomllib
 from tt_conda.building.inventory import package_facts
@@ -229,7 +229,7 @@ def _mapped_from_wheels(prefix: Path, item: ProvedEnvironment, folder: Path) -> 
     if not item.wheels:
         return {}
     found: dict[str, list[int]] = {}
-    with tempfile.TemporaryDirectory(prefix="tt-conda-") as name, naming_full_disk(Path(name)):
+    with tempfile.TemporaryDirectory(prefix="tt-conda-") as name, disk_errors(Path(name)):
         venv = Path(name).resolve()
         site_packages = venv / "lib" / f"python{item.python}" / "site-packages"
         options = ["--without-pip", "--system-site-packages"]

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import bz2
 import errno
 import json
 import re
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import IO
-
-import zstandard
 
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets import depends
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
-from tt_conda.base.files import naming_full_disk
+from tt_conda.base.files import disk_errors
 from tt_conda.elf import Elf, ElfError, read
+from tt_conda.formats import conda
+from tt_conda.formats.wheel import site_packages
 
 _GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
 _LIMIT = 8 << 30
 """Bytes; a larger member is not a library."""
-_DAMAGED = (
-    zipfile.BadZipFile, zstandard.ZstdError, tarfile.TarError, EOFError, zlib.error, NotImplementedError, RuntimeError,
-    ValueError, KeyError, TypeError, OverflowError,
-)  # fmt: skip
-"""Exceptions of the archive readers on damaged archives."""
 
 
 @dataclass
@@ -89,7 +80,7 @@ def read_all_into(scene: Scene, files: Sequence[Path], root: str, python: str) -
     new = [file for file in files if file not in known]
     folder = scene.unpacked()
     folders = [folder / f"{file.name}.d" for file in new]
-    with naming_full_disk(folder), ThreadPoolExecutor(4) as few:
+    with disk_errors(folder), ThreadPoolExecutor(4) as few:
         known.update(zip(new, few.map(_unpack_or_reason, new, folders), strict=True))
     for file in files:
         unpacked = known[file]
@@ -106,18 +97,14 @@ def _unpack_or_reason(file: Path, folder: Path) -> _Unpacked | str:
         if error.errno not in (None, errno.EINVAL):  # a disk error, not the archive's (whose offsets may be negative)
             raise
         return str(error)
-    except _DAMAGED as error:
+    except conda.DAMAGED as error:
         return str(error)
 
 
 def _unpack(file: Path, folder: Path) -> _Unpacked:
     found = _Unpacked()
-    for part in _parts(file):
-        with closing(part), tarfile.open(fileobj=part, mode="r|", bufsize=1 << 18) as tar:
-            for entry in tar:
-                _take(found, tar, entry, folder)
-            while part.read(1 << 20):  # the checksum is verified only at the end
-                pass
+    for tar, entry in conda.entries(file):
+        _take(found, tar, entry, folder)
     if not found.index:
         raise ValueError("it has no info/index.json")
     return found
@@ -126,34 +113,15 @@ def _unpack(file: Path, folder: Path) -> _Unpacked:
 def _take(found: _Unpacked, tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
     name = entry.name.removeprefix("./")
     if name == "info/index.json":
-        found.index = json.loads(_content(tar, entry))
+        found.index = json.loads(conda.content(tar, entry))
     elif name.startswith("info/") or f"/{SYSROOT}/" in name or not may_be_object(name):
         return
     elif entry.issym():
         found.links[name] = entry.linkname
     elif entry.isreg() and entry.size < _LIMIT:
-        _keep(found, name, _content(tar, entry), folder)
+        _keep(found, name, conda.content(tar, entry), folder)
     elif entry.islnk() and (target := entry.linkname.removeprefix("./")) in found.files:
         found.files[name], found.crcs[name] = found.files[target], found.crcs[target]
-
-
-def _parts(file: Path) -> Iterator[IO[bytes]]:
-    """The tar archives of a package, to be closed by the caller: one in ``.tar.bz2``, two in ``.conda``."""
-    if not file.name.endswith(".conda"):
-        yield bz2.open(file)  # noqa: SIM115  # the caller closes it
-        return
-    with zipfile.ZipFile(file) as archive:
-        for name in archive.namelist():
-            if name.endswith(".tar.zst"):
-                yield zstandard.ZstdDecompressor().stream_reader(archive.open(name), read_across_frames=True)
-
-
-def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(entry)
-    content = file.read() if file else b""
-    if len(content) != entry.size:
-        raise ValueError(f"{entry.name} ends after {len(content)} of {entry.size} bytes")
-    return content
 
 
 def _keep(found: _Unpacked, name: str, content: bytes, folder: Path) -> None:
@@ -167,7 +135,7 @@ def _keep(found: _Unpacked, name: str, content: bytes, folder: Path) -> None:
 
 
 def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) -> None:
-    root, python = place
+    root, site = place[0], site_packages(place[1])
     index = unpacked.index
     owner = f"{index.get('name', file.name)} {index.get('version', '')}".strip()
     specs = index.get("depends")
@@ -178,7 +146,7 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
             glibc = tuple(int(part) for part in match[1].split(".") if part)
             scene.baselines.append(Baseline(owner, glibc, f"its dependency {spec}"))
     for member, target in unpacked.links.items():
-        scene.links[f"{root}/{_place(member, python)}"] = target
+        scene.links[f"{root}/{conda.installed_path(member, site)}"] = target
     for member, path in sorted(unpacked.files.items()):
         elf = unpacked.elf(member)
         if isinstance(elf, str):
@@ -186,7 +154,7 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
             continue
         if not elf.is_dynamic:
             continue
-        installed = f"{root}/{_place(member, python)}"
+        installed = f"{root}/{conda.installed_path(member, site)}"
         if installed not in unpacked.objects:
             size, crc = path.stat().st_size, unpacked.crcs[member]
             unpacked.objects[installed] = Object(installed, owner, member, size, elf, path.read_bytes, crc, root)
@@ -196,11 +164,3 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
             scene.links.setdefault(f"{root}/bin/python", Path(member).name)
     for member in unpacked.damaged:
         unreadable(scene, owner, member, "named like a shared object but empty, truncated or overwritten")
-
-
-def _place(member: str, python: str) -> str:
-    """A file's installed path: files of noarch Python packages go to the environment's Python (CEP 34)."""
-    for folder, target in (("site-packages/", f"lib/python{python}/site-packages/"), ("python-scripts/", "bin/")):
-        if member.startswith(folder):
-            return target + member.removeprefix(folder)
-    return member

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata, of_specs
 from tt_conda.elf import ElfError, read
+from tt_conda.formats.dist_info import read_rows
 
 _LEFT_OUT = frozenset({"__pycache__", ".git", "pkgs", SYSROOT})
 
@@ -118,13 +118,13 @@ def owners(top: Path, depends: dict[str, tuple[str, ...]]) -> dict[str, str]:
         for info in sorted(site.glob("*.dist-info")):
             match = _DIST.match(info.name)
             try:
-                rows = list(csv.reader((info / "RECORD").read_text(errors="replace").splitlines()))
-            except (OSError, csv.Error):
+                rows = read_rows((info / "RECORD").read_text(errors="replace"))
+            except (OSError, ValueError):
                 continue
             if match:
                 label = f"{canonicalize_name(match['name'])} {match['version']}"
                 depends.setdefault(label, _required(info, python))
                 for row in rows:
-                    if row and may_be_object(row[0]):
+                    if may_be_object(row[0]):
                         found.setdefault(os.path.normpath(f"{site}/{row[0]}"), label)
     return found

@@ -7,7 +7,6 @@ import re
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,15 +20,14 @@ from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata
 from tt_conda.elf import Elf, ElfError, read
+from tt_conda.formats.archive import DAMAGED_ZIP
+from tt_conda.formats.wheel import destination
 
-_DATA = re.compile(r"^[^/]+\.data/(platlib|purelib|scripts|data|headers)/(.*)$", re.S)
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _ISAL = cast("type[Exception]", isal_zlib.error)  # its stub calls the class an instance
-_DAMAGED = (
-    zipfile.BadZipFile, zlib.error, _ISAL, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-)  # fmt: skip
+_DAMAGED = (*DAMAGED_ZIP, _ISAL, struct.error, ValueError)
 """Exceptions of damaged archives."""
 _IN_MEMORY = 128 << 20
 """Bytes; larger members go through a temporary file."""
@@ -83,7 +81,7 @@ def _read_members(
             if isinstance(elf, str):
                 unreadable(scene, owner, info.filename, elf)
             elif elf is not None:
-                path = f"{root}/{_place(info.filename, python)}"
+                path = f"{root}/{destination(info.filename, file.name.split('-')[0], python)}"
                 again = _Reader(file, info.filename)
                 scene.add(Object(path, owner, info.filename, info.file_size, elf, again, info.CRC, root))
 
@@ -163,14 +161,6 @@ def _decompressed(descriptor: int, info: zipfile.ZipInfo, begin: int, end: int) 
         yield chunk
     if total != info.file_size:
         raise EOFError("shorter than the archive's record")
-
-
-def _place(member: str, python: str) -> str:
-    """A member's installed path in the prefix (PyPA's binary distribution format)."""
-    match = _DATA.match(member)
-    if match is None or match[1] in ("platlib", "purelib"):
-        return f"lib/python{python}/site-packages/{match[2] if match else member}"
-    return {"scripts": "bin/", "data": "", "headers": f"include/python{python}/"}[match[1]] + match[2]
 
 
 def _owner(file: Path) -> str:
