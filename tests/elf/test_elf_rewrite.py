@@ -15,8 +15,8 @@ from elf_files import agree, dynamic_mutations, mutations, strip_section_headers
 from published import dynamic, tags
 from toolchain import program
 from tt_conda.base.errors import TtCondaError
-from tt_conda.elf import ElfError, read
-from tt_conda.elf.rewrite import Change, apply
+from tt_conda.elf import ElfError, read, rewrite
+from tt_conda.elf.rewrite import Change, apply, patch
 
 Compile = Callable[..., Path]
 
@@ -301,3 +301,31 @@ def test_two_search_paths_become_one(compile_library: Compile, dep: Path) -> Non
     says(user, None, ["libdep.so"])
     rename(dep)
     assert call(user) == 42
+
+
+def test_patchelf_alone_adds_renames_and_removes(compile_library: Compile, dep: Path) -> None:
+    """As for the embedded channel: what is not asked for keeps its bytes, an unused string too."""
+    user = compile_library("libuser.so", USER, dep, BUILD, "-Wl,-soname,libuser.so")
+    rename(dep)
+    patch(user, Change("libuser.so", PLAIN, "$ORIGIN", ("libz.so.1", "libdl.so.2")))
+    assert tags(user, "NEEDED") == ["libdl.so.2", "libz.so.1", "libdep.so"]
+    assert (tags(user, "RPATH"), tags(user, "RUNPATH")) == (["$ORIGIN"], [])
+    before = user.read_bytes()
+    patch(user, Change("libuser.so", PLAIN, "$ORIGIN", ("libz.so.1",)))
+    assert user.read_bytes() == before, "nothing to change"
+    patch(user, Change("libuser.so", {}, ""))
+    assert (tags(user, "RPATH"), tags(user, "RUNPATH")) == ([], [])
+
+
+def test_what_patchelf_did_not_do_is_found(
+    compile_library: Compile, dep: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    user = compile_library("libuser.so", USER, dep, BUILD, "-Wl,-soname,libuser.so")
+    before = user.read_bytes()
+    liar = tmp_path / "patchelf"
+    liar.write_text('#!/bin/sh\nfor last; do :; done\nwhile [ "$1" != --output ]; do shift; done\ncp "$last" "$2"\n')
+    liar.chmod(0o755)
+    monkeypatch.setattr(rewrite, "_patchelf_program", lambda: str(liar))
+    with pytest.raises(TtCondaError, match=r"libuser\.so: the rewritten file \(patchelf\) has soname"):
+        patch(user, Change("libuser.so", PLAIN, "$ORIGIN"))
+    assert user.read_bytes() == before and not list(user.parent.glob(".*.part"))

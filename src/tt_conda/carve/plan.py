@@ -110,9 +110,8 @@ def make_plan(
 
     def resolve(needed: str, who: str) -> str:
         plain = plain_soname(needed)
-        for soname in (names.get(plain), environment.get(plain)):
-            if soname:
-                return soname
+        if known := names.get(plain) or environment.get(plain):
+            return known
         if soname := rules.true_soname(plain):
             if soname in own or soname in environment:
                 return soname

@@ -62,10 +62,7 @@ def conda_depends(dist: Distribution, names: dict[str, str], pythons: Iterable[s
 def script(module: str, function: str, python: str) -> str:
     """A command that runs with the interpreter beside it, wherever the environment is."""
     return (
-        "#!/bin/sh\n"
-        f'\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/python{python}" "$0" "$@"\n'
-        "' '''\n"
-        "import sys\n"
+        f"{_begin(python)}import sys\n"
         f"from {module} import {function.split('.')[0]}\n"
         'sys.argv[0] = sys.argv[0].removesuffix(".exe")\n'
         f"sys.exit({function}())\n"
@@ -76,9 +73,12 @@ def relocatable_shebang(text: bytes, python: str) -> bytes:
     """A wheel's ``#!python`` script, made to find its interpreter beside it."""
     if not text.startswith(b"#!python"):
         return text
-    _, _, rest = text.partition(b"\n")
-    head = f'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/python{python}" "$0" "$@"\n\' \'\'\'\n'
-    return head.encode() + rest
+    return _begin(python).encode() + text.partition(b"\n")[2]
+
+
+def _begin(python: str) -> str:
+    """Lines that are a shell's command, and a string to Python."""
+    return f'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")/python{python}" "$0" "$@"\n\' \'\'\'\n'
 
 
 def install(wheel: OpenWheel, files: Path, licenses: Path) -> None:
