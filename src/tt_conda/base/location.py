@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from rattler import Channel
-from rattler.exceptions import InvalidChannelError, InvalidUrlError
-
 from tt_conda.base.errors import TtCondaError
 
 
@@ -19,11 +16,19 @@ def local_path(location: str) -> Path | None:
     return Path(location) if location.startswith((".", "/")) else None
 
 
+def is_channel(folder: Path) -> bool:
+    """Whether a folder is a channel of conda packages: clients take only one with ``noarch/repodata.json``."""
+    return (folder / "noarch" / "repodata.json").is_file()
+
+
 def channel_url(channel: str | Path) -> str:
     """The URL (no final slash) of a channel given as a folder, a URL or a name such as ``conda-forge``.
 
     Raises TtCondaError for a folder that is no channel.
     """
+    from rattler import Channel
+    from rattler.exceptions import InvalidChannelError, InvalidUrlError
+
     folder = local_path(str(channel)) or (Path(channel) if Path(channel).is_dir() else None)
     if folder is None and isinstance(channel, str):
         try:
@@ -31,7 +36,7 @@ def channel_url(channel: str | Path) -> str:
         except (InvalidChannelError, InvalidUrlError) as error:
             raise TtCondaError(f"{channel!r} is no channel: {error}", "Give a folder, a URL or a name.") from error
     folder = (folder or Path(channel)).expanduser().resolve()
-    if not (folder / "noarch" / "repodata.json").is_file():
+    if not is_channel(folder):
         raise TtCondaError(
             f"There is no channel in {folder}.", "Build it (`tt-conda build`) or name another --channel."
         )

@@ -21,7 +21,7 @@ from rattler_build import VariantConfig
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digest_of, disk_errors, locked, write_atomically
-from tt_conda.base.location import channel_url, local_path
+from tt_conda.base.location import channel_url, is_channel, local_path
 from tt_conda.base.progress import Stage, console, stage
 from tt_conda.building.cache import BuildCache, CachedPackage
 from tt_conda.building.missing import missing_dependencies
@@ -88,17 +88,23 @@ class Builder:
     """Builds packages into the channel of a project, some at a time; of long ones, which take all CPUs, one."""
 
     def __init__(
-        self, project: Path, config: VariantConfig, channels: Sequence[str | Path], jobs: int,
-        check: Check | None = None, instead: Collection[str] = (), several: Collection[str] = (),
+        self,
+        project: Path,
+        config: VariantConfig,
+        channels: Sequence[str | Path],
+        jobs: int,
+        check: Check | None = None,
+        instead: Collection[str] = (),
+        several: Collection[str] = (),
         supply: Supply | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.project, self.config, self.jobs, self.check, self.instead = project, config, jobs, check, instead
         self.supply = supply
         self.several = several
         """The axes that have several values where nobody narrows them."""
         self.channel = project / "output"
         self.internal = self.channel / INTERNAL
-        if not (self.channel / "noarch" / "repodata.json").is_file():
+        if not is_channel(self.channel):
             index.publish([], self.channel)
         self.channels = [channel_url(channel) for channel in (self.channel, *channels)]
         self.result = Built(self.channel)

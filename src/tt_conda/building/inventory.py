@@ -179,11 +179,15 @@ def _read(package: Path) -> PackageFacts:
             raise TtCondaError(f"The package {package} cannot be read: {error}", "Build or fetch it again.") from error
         licenses = root / "info/licenses"
         return PackageFacts(
-            name=index["name"], version=index["version"], build=index["build"], noarch=index.get("noarch"),
-            depends=index.get("depends", []), paths=paths,
+            name=index["name"],
+            version=index["version"],
+            build=index["build"],
+            noarch=index.get("noarch"),
+            depends=index.get("depends", []),
+            paths=paths,
             licenses=sorted(str(p.relative_to(licenses)) for p in licenses.rglob("*") if p.is_file()),
             objects=[facts for path in paths if (facts := _object(root, path))],
-        )  # fmt: skip
+        )
 
 
 def _content(file: Path) -> bytes | None:
@@ -201,7 +205,14 @@ def _object(root: Path, path: str) -> ObjectFacts | None:
     if not elf.is_dynamic:
         return None
     return ObjectFacts(
-        path=path, bytes=file.stat().st_size, sha256=sha256_of(file),
-        machine=elf.machine, soname=elf.soname, build_id=elf.build_id, needed=list(elf.needed), rpath=elf.rpath,
-        runpath=elf.runpath, is_library=elf.interpreter is None or elf.soname is not None,
-    )  # fmt: skip
+        path=path,
+        bytes=file.stat().st_size,
+        sha256=sha256_of(file),
+        machine=elf.machine,
+        soname=elf.soname,
+        build_id=elf.build_id,
+        needed=list(elf.needed),
+        rpath=elf.rpath,
+        runpath=elf.runpath,
+        is_library=elf.interpreter is None or elf.soname is not None,
+    )

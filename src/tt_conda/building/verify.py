@@ -57,9 +57,13 @@ class Rebuilt:
 
 
 def verify(
-    packages: Sequence[Path], channels: Sequence[str | Path], *, project: Path | None = None, jobs: int = 2,
+    packages: Sequence[Path],
+    channels: Sequence[str | Path],
+    *,
+    project: Path | None = None,
+    jobs: int = 2,
     keep: Path | None = None,
-) -> list[Rebuilt]:  # fmt: skip
+) -> list[Rebuilt]:
     """Build packages again and compare.
 
     Args:
@@ -122,9 +126,15 @@ def named(names: Sequence[str]) -> list[Path]:
 
 
 def _verify(
-    package: Path, project: Path, channels: list[str], offers: Sequence[IndexedPackage], workers: Workers, work: Path,
-    bar: Stage, keep: Path | None,
-) -> Rebuilt:  # fmt: skip
+    package: Path,
+    project: Path,
+    channels: list[str],
+    offers: Sequence[IndexedPackage],
+    workers: Workers,
+    work: Path,
+    bar: Stage,
+    keep: Path | None,
+) -> Rebuilt:
     rendered = _rendered(package)
     made = rendered["build_configuration"]
     variant = {key: str(value) for key, value in made["variant"].items()}
@@ -144,15 +154,22 @@ def _verify(
     logs.mkdir(parents=True, exist_ok=True)
     config = _config(project, variant)
     job = Job(
-        recipe=output.recipe, axes=dict(config.to_dict()), zip_keys=config.zip_keys or [], stem=package.stem,
-        channels=inputs, work=work / "build", log=logs / f"{package.stem}.again.log",
-        compression=COMPRESSION, carver=CARVER, tested=False,
+        recipe=output.recipe,
+        axes=dict(config.to_dict()),
+        zip_keys=config.zip_keys or [],
+        stem=package.stem,
+        channels=inputs,
+        work=work / "build",
+        log=logs / f"{package.stem}.again.log",
+        compression=COMPRESSION,
+        carver=CARVER,
+        tested=False,
         origins=Origins(
             [str(url) for url in made.get("channels", [])],
             {record["sha256"]: record["url"] for record in wanted},
             {record["sha256"]: record["channel"] for record in wanted},
         ),
-    )  # fmt: skip
+    )
     again, _, _ = workers.run(job, bar)
     verdict = Rebuilt(package, sha256_of(package), sha256_of(again), missing=missing)
     if not verdict.same:

@@ -88,9 +88,12 @@ def records(channel: Path) -> dict[Path, dict[str, Any]]:
 
 
 def publish(
-    packages: Iterable[Path], channel: Path, *, keep: bool = False,
+    packages: Iterable[Path],
+    channel: Path,
+    *,
+    keep: bool = False,
     refuse: Callable[[list[Path]], TtCondaError] | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Move finished packages into ``channel`` (``keep``: leave the originals) and index it; where they are now.
 
     A package that replaces one of the same name with other content is taken out of ``repodata.json`` first; where

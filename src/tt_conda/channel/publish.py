@@ -28,6 +28,7 @@ from rattler.package_streaming import download_to_path
 from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import sha256_of
+from tt_conda.base.location import is_channel
 from tt_conda.base.progress import Stage, console, stage
 from tt_conda.channel import channeldata, index, pages, repodata
 from tt_conda.channel.upload import AGAIN, SECRETS, headers, reading_url
@@ -70,7 +71,7 @@ def publish(destination: str, channel: Path, names: Sequence[str] = (), *, witho
     Raises:
         TtCondaError: no such package, another one is published under its name, or the destination refuses it.
     """
-    if not (channel / "noarch/repodata.json").is_file():
+    if not is_channel(channel):
         raise TtCondaError(f"there are no packages in {channel}", "Build them first: tt-conda build")
     index.validate(channel)
     packages = _chosen(channel, names, without)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.location import channel_url
+from tt_conda.base.location import channel_url, is_channel
 from tt_conda.base.progress import console
 from tt_conda.channel.network import mirrored, why_not
 
@@ -55,7 +55,7 @@ def upstreams(given: Sequence[str] | None = None) -> list[str | Path]:
 
 def channels(given: Sequence[str] | None = None) -> list[str | Path]:
     """``output/``, if it is a channel already, then the :func:`upstreams`."""
-    own = [settings.output_dir()] if _is_channel(settings.output_dir()) else []
+    own = [settings.output_dir()] if is_channel(settings.output_dir()) else []
     return [*own, *upstreams(given)]
 
 
@@ -69,7 +69,7 @@ def workspace_channels(workspace: Workspace, given: Sequence[str] | None = None)
     for channel in workspace.channels:
         if channel == CONDA_FORGE:
             found += instead or upstreams()
-        elif not isinstance(channel, Path) or _is_channel(channel):
+        elif not isinstance(channel, Path) or is_channel(channel):
             found.append(channel)
     return list(dict.fromkeys([*found, *instead]))
 
@@ -122,10 +122,6 @@ def pythons(given: Sequence[str] | None = None) -> list[str] | None:
     from tt_conda.embedded.cpython import available_pythons
 
     return list(available_pythons())
-
-
-def _is_channel(folder: Path) -> bool:
-    return (folder / "noarch" / "repodata.json").is_file()
 
 
 def _choose() -> str:

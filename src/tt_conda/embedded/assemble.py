@@ -242,8 +242,10 @@ def _fetch(table: Table, units: list[Unit], progress: Stage) -> dict[str, Path]:
     wheels = {pin.sha256: pin for pin in (table.wheel(unit) for unit in units if unit.entry.wheel)}
     debs = {pin.sha256: pin for unit in units for pin in table.debs(unit)}
     with Pool(2) as pool:
-        jobs = [pool.submit(fetch_all, list(wheels.values()), lock=table.lock.path),
-                pool.submit(fetch_debs, list(debs.values()), lock=table.lock.path)]  # fmt: skip
+        jobs = [
+            pool.submit(fetch_all, list(wheels.values()), lock=table.lock.path),
+            pool.submit(fetch_debs, list(debs.values()), lock=table.lock.path),
+        ]
         found = {sha256: path for job in jobs for sha256, path in job.result().items()}
     progress.advance(len(units))
     return found

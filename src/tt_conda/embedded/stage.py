@@ -95,13 +95,19 @@ def stage(
         (info,) = site.glob("*.dist-info")
         write_record(site, site, info.name, filter(Path.is_file, site.rglob("*")), hashed=False)  # libraries changed
     metadata = Metadata(
-        name=entry.name, version=source.version, subdir=unit.subdir, license=entry.license,
+        name=entry.name,
+        version=source.version,
+        subdir=unit.subdir,
+        license=entry.license,
         build=unit.fill(entry.build) if entry.build else source.build.format(key[:7]),
         noarch="python" if entry.is_noarch_python else "generic" if entry.noarch else None,
-        depends=depends, constrains=[*map(unit.fill, entry.constrains), *source.constrains],
-        summary=entry.summary or source.summary, homepage=entry.homepage or source.homepage,
-        entry_points=source.entry_points, run_exports=unit.run_exports(source.version),
-    )  # fmt: skip
+        depends=depends,
+        constrains=[*map(unit.fill, entry.constrains), *source.constrains],
+        summary=entry.summary or source.summary,
+        homepage=entry.homepage or source.homepage,
+        entry_points=source.entry_points,
+        run_exports=unit.run_exports(source.version),
+    )
     return metadata, resolved
 
 

@@ -48,9 +48,10 @@ def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:
         more = f"\n  and {len(twice) - 10} more" if len(twice) > 10 else ""
         raise TtCondaError(
             "Two packages hold the same file; nothing was installed:\n"
-            + "\n".join(f"  {path}: {one} and {two}" for path, one, two in twice[:10]) + more,
+            + "\n".join(f"  {path}: {one} and {two}" for path, one, two in twice[:10])
+            + more,
             "Give the file to one of them in its recipe, or install only one of them.",
-        )  # fmt: skip
+        )
     return paths
 
 

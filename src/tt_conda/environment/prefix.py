@@ -95,13 +95,19 @@ def transact(records: Sequence[RepoDataRecord], prefix: Path, specs: Sequence[st
         with disk_errors(prefix, packages), stage(f"Installing {len(new)} packages into {prefix}") as bar:
             packages.mkdir(parents=True, exist_ok=True)
             write_atomically(journal, json.dumps(unfinished))
-            asyncio.run(rattler.install(
-                list(records), prefix, cache_dir=packages, installed_packages=present, show_progress=False,
-                client=network.client(),
-                reinstall_packages=interrupted & {record.name.normalized for record in present},
-                requested_specs=[MatchSpec(spec)._match_spec for spec in specs],  # py-rattler 0.28 does not unwrap
-                reporter=_Reporter(bar),  # type: ignore[abstract]
-            ))  # fmt: skip
+            asyncio.run(
+                rattler.install(
+                    list(records),
+                    prefix,
+                    cache_dir=packages,
+                    installed_packages=present,
+                    show_progress=False,
+                    client=network.client(),
+                    reinstall_packages=interrupted & {record.name.normalized for record in present},
+                    requested_specs=[MatchSpec(spec)._match_spec for spec in specs],  # py-rattler 0.28 does not unwrap
+                    reporter=_Reporter(bar),  # type: ignore[abstract]
+                )
+            )
     except (InstallerError, LinkError, TransactionError, ExtractError, IoError, OSError) as error:
         raise TtCondaError(
             f"Installing into {prefix} failed: {error}", "The same command again completes it."

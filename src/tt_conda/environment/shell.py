@@ -50,9 +50,13 @@ def activated(prefix: Path, base: Mapping[str, str]) -> dict[str, str]:
         env.pop(name, None)
     env.update(_variables(prefix))
     return {
-        **env, "PATH": os.pathsep.join([str(prefix / "bin"), *path]), "CONDA_PREFIX": str(prefix),
-        "CONDA_DEFAULT_ENV": prefix.name, "CONDA_SHLVL": "1", "CONDA_PROMPT_MODIFIER": f"({prefix.name}) ",
-    }  # fmt: skip
+        **env,
+        "PATH": os.pathsep.join([str(prefix / "bin"), *path]),
+        "CONDA_PREFIX": str(prefix),
+        "CONDA_DEFAULT_ENV": prefix.name,
+        "CONDA_SHLVL": "1",
+        "CONDA_PROMPT_MODIFIER": f"({prefix.name}) ",
+    }
 
 
 def existing(prefix: Path) -> Path:
@@ -76,8 +80,10 @@ def run(prefix: Path, argv: Sequence[str], *, env: Mapping[str, str] | None = No
         script = _DEACTIVATE + _ACTIVATE + _EXEC
         code = call(
             ["bash", "--norc", "--noprofile", "-c", script, "tt-conda", *argv],
-            {**variables, "_TT_REPORT": str(writing)}, cwd, (writing,),
-        )  # fmt: skip
+            {**variables, "_TT_REPORT": str(writing)},
+            cwd,
+            (writing,),
+        )
         os.close(writing)
         writing = -1
         if code == 127:

@@ -40,10 +40,16 @@ def solve(
     parse_specs([*specs, *constraints])
     overrides = VirtualPackageOverrides(libc=Override.string(glibc) if glibc else None)
     try:
-        solution = asyncio.run(rattler.solve(
-            urls, list(specs), gateway=_gateway(urls), virtual_packages=VirtualPackage.detect(overrides),
-            locked_packages=_still_there(locked or ()), constraints=list(constraints) or None,
-        ))  # fmt: skip
+        solution = asyncio.run(
+            rattler.solve(
+                urls,
+                list(specs),
+                gateway=_gateway(urls),
+                virtual_packages=VirtualPackage.detect(overrides),
+                locked_packages=_still_there(locked or ()),
+                constraints=list(constraints) or None,
+            )
+        )
         order = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(solution))]
         return sorted(solution, key=lambda record: order.index(record.name.normalized))
     except SolverError as error:
@@ -75,9 +81,7 @@ def offered(names: Collection[str], channels: Sequence[str | Path]) -> dict[str,
     return found
 
 
-def solve_present(
-    specs: Sequence[str], channels: Sequence[str | Path]
-) -> tuple[list[RepoDataRecord], list[str]]:  # fmt: skip
+def solve_present(specs: Sequence[str], channels: Sequence[str | Path]) -> tuple[list[RepoDataRecord], list[str]]:
     """The packages that satisfy those of ``specs`` that the channels have, and the names of the others.
 
     Raises TtCondaError where what is there does not fit together, too.
@@ -94,9 +98,7 @@ def _gateway(urls: Sequence[str]) -> Gateway:
 
 
 def _unreadable(urls: Sequence[str], error: Exception) -> TtCondaError:
-    return TtCondaError(
-        f"A channel cannot be read ({', '.join(urls)}):\n{error}", "Check its name and the network."
-    )  # fmt: skip
+    return TtCondaError(f"A channel cannot be read ({', '.join(urls)}):\n{error}", "Check its name and the network.")
 
 
 def parse_specs(specs: Sequence[str]) -> dict[str, str]:

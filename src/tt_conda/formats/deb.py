@@ -16,8 +16,12 @@ def unpack_deb(path: Path, dest: Path) -> None:
     try:
         done = subprocess.run(
             ["dpkg-deb", "--extract", str(path), str(dest)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     except FileNotFoundError:
         raise TtCondaError(
             f"{path.name}: dpkg-deb, which unpacks it, is not on this machine",

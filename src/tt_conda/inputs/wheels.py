@@ -23,8 +23,11 @@ ANY_PYTHON = "3.10"
 _GLIBCS = range(39, 4, -1)
 _PLATFORMS = [
     *(f"manylinux_2_{minor}_x86_64" for minor in _GLIBCS),
-    "manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64",
-]  # fmt: skip
+    "manylinux2014_x86_64",
+    "manylinux2010_x86_64",
+    "manylinux1_x86_64",
+    "linux_x86_64",
+]
 _LARGE = 8 << 20
 """Wheels of this size or more get their own pip process, so that large downloads run in parallel."""
 
@@ -32,9 +35,15 @@ _LARGE = 8 << 20
 def pip_command(*arguments: str) -> list[str]:
     """A quiet call of this interpreter's pip, with the machine's configuration."""
     return [
-        sys.executable, "-m", "pip", *arguments,
-        "--disable-pip-version-check", "--no-input", "--progress-bar", "off",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip",
+        *arguments,
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar",
+        "off",
+    ]
 
 
 def target_arguments(python: str) -> list[str]:

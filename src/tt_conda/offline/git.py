@@ -198,9 +198,14 @@ def _alone(repository: Path, *arguments: str, failed: str = "") -> str:
     """
     inherited = {name: value for name, value in settings.environ().items() if not name.startswith("GIT_")}
     env = {
-        **inherited, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C",
-    }  # fmt: skip
+        **inherited,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
     # safe.directory: a cache may belong to another user, and nothing but objects is read there
     own = ("safe.directory=*", "core.attributesFile=/dev/null")
     command = ["git", *(part for setting in own for part in ("-c", setting)), "-C", str(repository), *arguments]

@@ -14,6 +14,7 @@ from tt_conda.audit.garbage import uncollected
 from tt_conda.audit.scene import ROOT, Scene
 from tt_conda.audit.targets import disk, process, wheel
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.location import is_channel
 
 Environments = Callable[[Path], tuple[Sequence[Sequence[Path]], Sequence[Sequence[Path]]]]
 """Sorts the packages of a channel folder into environments that together install all of them; and each package that
@@ -94,7 +95,7 @@ def _read(
     scene: Scene, target: Path, root: str, python: str, environments: Environments | None
 ) -> None:  # fmt: skip
     if target.is_dir():
-        if disk.is_channel(target):
+        if is_channel(target):
             _read_channel(scene, target, environments)
         else:
             disk.read_into(scene, target)

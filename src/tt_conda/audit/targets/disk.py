@@ -25,11 +25,6 @@ def is_prefix(folder: Path) -> bool:
     return (folder / "conda-meta").is_dir() or (folder / "pyvenv.cfg").is_file()
 
 
-def is_channel(folder: Path) -> bool:
-    """Whether a folder is a channel of conda packages."""
-    return (folder / "noarch" / "repodata.json").is_file()
-
-
 def python_of(folder: Path) -> str | None:
     """The version X.Y of an environment's Python, None without one."""
     found = sorted(folder.glob("lib/python3.*/site-packages"))
