@@ -83,12 +83,7 @@ class Plan:
     """Soname without a provider → its consumers."""
 
 
-def make_plan(
-    members: Sequence[Member],
-    rules: Rules,
-    providers: Providers,
-    environment: Mapping[str, str],
-) -> Plan:
+def make_plan(members: Sequence[Member], rules: Rules, providers: Providers, environment: Mapping[str, str]) -> Plan:
     """Sort the shared objects of the wheels into libraries, modules and copies to drop.
 
     A library is dropped if the environment has its soname or a package of the table provides it. The wheel's own

@@ -70,18 +70,7 @@ def stage(
         the package's metadata, and what it needs with the packages that have it.
     """
     entry = unit.entry
-    if entry.cpython and python:
-        source = from_cpython(python, folders, set(table.sonames))
-    elif entry.deb:
-        source = from_debs(table.version(unit), table.debs(unit), entry.files or DEBIAN, inputs, folders)
-        if entry.wheel:
-            from_wheel_files(table.version(unit), inputs[table.wheel(unit).sha256], entry.files, folders)
-    elif entry.is_python_package:
-        source = from_wheel(table, unit, inputs[table.wheel(unit).sha256], folders)
-    elif entry.wheel:
-        source = from_wheel_files(table.version(unit), inputs[table.wheel(unit).sha256], entry.files, folders)
-    else:
-        source = Staged(table.version(unit))
+    source = _source(table, unit, python, inputs, folders)
     _add_own_files(table, unit, folders.files)
     depends = [*map(unit.fill, entry.depends), *source.depends]
     resolved = dict(source.resolved)
@@ -109,6 +98,24 @@ def stage(
         run_exports=unit.run_exports(source.version),
     )
     return metadata, resolved
+
+
+def _source(
+    table: Table, unit: Unit, python: cpython.Interpreter | None, inputs: dict[str, Path], folders: Folders
+) -> Staged:
+    """Lay out what a unit is made of, without what packages.toml itself holds."""
+    entry, version = unit.entry, table.version
+    if entry.cpython and python:
+        return from_cpython(python, folders, set(table.sonames))
+    wheel = inputs[table.wheel(unit).sha256] if entry.wheel else None
+    if entry.deb:
+        source = from_debs(version(unit), table.debs(unit), entry.files or DEBIAN, inputs, folders)
+        if wheel:
+            from_wheel_files(version(unit), wheel, entry.files, folders)
+        return source
+    if wheel and entry.is_python_package:
+        return from_wheel(table, unit, wheel, folders)
+    return from_wheel_files(version(unit), wheel, entry.files, folders) if wheel else Staged(version(unit))
 
 
 def from_cpython(python: cpython.Interpreter, folders: Folders, sonames: set[str]) -> Staged:
