@@ -24,6 +24,9 @@ def line(name, words):
         return f"write {os.fspath(words[0])}"
     if name == "subprocess.Popen":
         return "start " + " ".join(map(os.fspath, words[1]))
+    if name == "http.client.send" and isinstance(words[1], bytes):
+        found = re.match(rb"([A-Z]+ \S+) HTTP/", words[1])
+        return found and "send " + found[1].decode()
     return None
 
 def look(name, words):
@@ -50,8 +53,8 @@ def stopped(
     Args:
         command: the interpreter with ``-m MODULE`` or ``-c CODE``, and the program's arguments.
         event: searched for (a regular expression) in what the program is about to do: ``rename TO``, ``link TO``,
-            ``symlink AT``, ``remove FILE``, ``mkdir FOLDER``, ``write FILE``, ``start PROGRAM ARGUMENT...``.
-            Its children's deeds don't count.
+            ``symlink AT``, ``remove FILE``, ``mkdir FOLDER``, ``write FILE``, ``start PROGRAM ARGUMENT...``,
+            ``send METHOD PATH`` (HTTP). Its children's deeds don't count.
         sent: the signal.
         at: which of these events.
         env: environment variables.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from channel_forms import check_forms
+from stopping import stopped
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digests
 from tt_conda.channel import index
@@ -161,31 +159,43 @@ import sys
 from pathlib import Path
 from tt_conda.channel import index
 made, channel = map(Path, sys.argv[1:])
-print("ready", flush=True)
-for round in range(1000):
-    for folder in sorted(made.iterdir()):
-        index.publish(sorted(folder.glob("*.conda")), channel, keep=True)
+index.publish(sorted(made.glob("*.conda")), channel, keep=True)
 """
 
+MOMENTS = {
+    r"write .*/\.tt-conda\.lock$": 1,
+    r"remove .*/linux-64/repodata_shards\.msgpack\.zst$": 1,
+    r"remove .*/linux-64/repodata\.json\.zst$": 1,
+    r"rename .*/linux-64/run_exports\.json$": 2,
+    r"rename .*/linux-64/repodata\.json$": 2,
+    r"rename .*/linux-64/shards/[0-9a-f]{64}\.msgpack\.zst$": 2,
+    r"rename .*/linux-64/repodata_shards\.msgpack\.zst$": 2,
+    r"rename .*/linux-64/repodata\.json\.zst$": 2,
+    r"rename .*/linux-64/index\.html$": 1,
+    r"rename .*/linux-64/\.tt-conda-index\.json$": 2,
+    r"link .*/\.a-1\.0-0\.conda\.partial$": 1,
+    r"rename .*/linux-64/a-1\.0-0\.conda$": 1,
+    r"link .*/\.b-1\.0-0\.conda\.partial$": 1,
+    r"rename .*/linux-64/b-1\.0-0\.conda$": 1,
+}
+"""What the replacing of two packages does, and how often: first without them in the index, then with them."""
 
-def test_sigkill_at_random_moments_leaves_a_valid_channel(tmp_path: Path, make: Make) -> None:
+
+def test_killed_at_each_step_it_is_a_valid_channel(tmp_path: Path, make: Make) -> None:
     channel, made = tmp_path / "channel", tmp_path / "rounds"
     for number in range(2):  # the same names with other content: every publish replaces
         (made / str(number)).mkdir(parents=True)
-        for name in "abcd":
+        for name in "ab":
             shutil.move(make(name, files={f"share/{name}": f"{number}" * 20000}), made / str(number))
-    chance = random.Random(2)
-    for _ in range(20):
-        child = subprocess.Popen([sys.executable, "-c", PUBLISH, made, channel], stdout=subprocess.PIPE)
-        assert child.stdout and child.stdout.readline()
-        time.sleep(chance.uniform(0, 0.08))
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        if (channel / "noarch/repodata.json").is_file() and (channel / "linux-64/repodata.json").is_file():
+    index.publish(sorted((made / "0").glob("*.conda")), channel, keep=True)
+    for event, times in MOMENTS.items():
+        for at in range(1, times + 1):
+            index.publish(sorted((made / "0").glob("*.conda")), channel, keep=True)
+            stopped([sys.executable, "-c", PUBLISH, made / "1", channel], event, signal.SIGKILL, at=at)
             index.validate(channel)
             check_forms(channel, all_there=False)
     index.publish(sorted((made / "0").glob("*.conda")), channel, keep=True)
     index.validate(channel)
-    assert len(records(channel)) == 4
+    assert len(records(channel)) == 2
     check_forms(channel)
     assert not list(channel.rglob(".*.partial"))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from zstandard import ZstdDecompressor
 
+from stopping import stopped, wait_until
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digests
 from tt_conda.channel import index, upload
@@ -310,26 +309,35 @@ def test_a_reader_sees_only_what_is_whole(output: Path, store: Any, make: Make) 
     assert len(seen) > 10 and len(read(store, "linux-64")) == 8
 
 
-def test_killed_at_any_moment(output: Path, store: Any, make: Make) -> None:
-    """What a killed run left is no harm to readers, and the next run finishes it. Nothing tells the key."""
+def test_stopped(output: Path, store: Any, make: Make) -> None:
+    """What a stopped run left is no harm to readers, and the next run finishes it. Nothing tells the key."""
     index.publish([make(f"p{number}", files={"share/x": "x" * 300_000}) for number in range(4)], output)
     command = [sys.executable, "-m", "tt_conda.cli", "publish", "s3://bucket/channel"]
     variables = {**os.environ, "TT_CONDA_PROJECT": str(output.parent)}
     said = ""
-    chance = random.Random(7)
-    for end in (signal.SIGKILL, signal.SIGINT):
+
+    def names() -> list[str]:
+        return [item["Key"] for item in store.list_objects_v2(Bucket="bucket").get("Contents", [])]
+
+    for event, at, sent in (
+        (r"send PUT .*\.conda", 1, signal.SIGKILL),
+        (r"send PUT .*\.conda", 3, signal.SIGINT),
+    ):
+        stop = stopped(command, event, sent, at=at, env=variables)
+        said += stop.stdout + stop.stderr
+        assert sum(name.endswith(".conda") for name in names()) == at - 1
+        read(store, "linux-64")
+    for part in ("noarch/repodata.json", "linux-64/shards/", "linux-64/repodata.json"):  # rattler sends these
         with subprocess.Popen(
             command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as run:
-            deadline = time.monotonic() + 600
-            wanted = chance.randint(1, 3)
-            while run.poll() is None and time.monotonic() < deadline:
-                there = store.list_objects_v2(Bucket="bucket").get("Contents", [])
-                if sum(item["Key"].endswith(".conda") for item in there) >= wanted:
-                    run.send_signal(end)
-                    break
+        ) as run:  # fmt: skip
+            wait_until(lambda part=part: any(f"/{part}" in name for name in names()), run)
+            run.kill()
             said += run.communicate()[0]
         read(store, "linux-64")
+    index.publish([make("another")], output)  # so that it is sent, however far the run before has come
+    stop = stopped(command, r"send PUT .*/channeldata\.json", signal.SIGINT, env=variables)
+    said += stop.stdout + stop.stderr
     done = subprocess.run(command, env=variables, capture_output=True, text=True)
     said += done.stdout + done.stderr
     assert done.returncode == 0, said

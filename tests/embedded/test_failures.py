@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from rattler.package_streaming import extract
 
+from stopping import hears_ctrl_c, stopped
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.embedded import assemble, cpython
@@ -61,8 +62,9 @@ def _assert_valid(channel: Path) -> None:
 def _start(*names: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     command = [*prefix, sys.executable, "-c", MAKE, *names]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ,
+        preexec_fn=hears_ctrl_c,
+    )  # fmt: skip
 
 
 def test_both_interpreters_missing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +130,38 @@ def test_a_lost_or_cut_package_is_made_again(cache: Path) -> None:
     _assert_valid(channel)
 
 
+MOMENTS = {
+    "it is locked": r"write .*/channel/\.lock$",
+    "a Debian package is unpacked": r"start dpkg-deb --extract",
+    "a package is there": r"rename .*/channel/linux-64/make-.*\.conda$",
+    "what is known of it is there": r"rename .*/channel/\.records/make\.json$",
+    "run exports are there": r"rename .*/channel/linux-64/run_exports\.json$",
+    "an index is there": r"rename .*/channel/linux-64/repodata\.json$",
+    "the other index is there": r"rename .*/channel/noarch/repodata\.json$",
+    "it is called current": r"rename .*/channel/\.stamp\.json$",
+}
+"""What comes next when the making of a channel is stopped."""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_stopped(cache: Path, sent: signal.Signals) -> None:
+    channel = cache / "channel"
+    command = [sys.executable, "-c", MAKE, "libuuid", "make"]
+    for event in MOMENTS.values():
+        shutil.rmtree(channel, ignore_errors=True)
+        stopped(command, event, sent)
+        _assert_valid(channel)
+        if sent is signal.SIGINT:
+            assert not list(channel.glob(".tmp-*"))
+    subprocess.run(command, check=True)
+    assert {path.name.split("-")[0] for path, _ in _packages(channel)} == {"libuuid", "make"}
+    _assert_valid(channel)
+    assert not list(channel.glob(".tmp-*"))
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
-def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
+def test_stopped_at_random_moments(cache: Path, sign: signal.Signals) -> None:
     channel = cache / "channel"
     chance = random.Random(sign.value)
     start = time.monotonic()
@@ -138,7 +170,7 @@ def test_killed_at_any_moment(cache: Path, sign: signal.Signals) -> None:
     whole = time.monotonic() - start
     expected = {path.name for path, _ in _packages(channel)}
     removed: set[Path] = set()  # by the test, in any round, and not there again: named until a run notices
-    for _ in range(12):
+    for _ in range(40):
         if chance.random() < 0.3:
             shutil.rmtree(channel, ignore_errors=True)
         chosen = [path for path, _ in _packages(channel) if chance.random() < 0.6]
