@@ -91,3 +91,8 @@ def listens(child: subprocess.Popen[str]) -> None:
         return found is not None and bool(int(found[1], 16) >> signal.SIGTERM - 1 & 1)
 
     wait_until(lambda: child.poll() is not None or caught(), child)
+
+
+def waits_for_a_lock(child: subprocess.Popen[str]) -> bool:
+    """Whether it waits for a file that another process has locked."""
+    return re.search(rf"-> FLOCK +\S+ +\S+ {child.pid} ", Path("/proc/locks").read_text()) is not None

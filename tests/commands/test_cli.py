@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 import typer
 from rattler_build import assemble_package
 
-from stopping import listens
+from stopping import hears_ctrl_c, wait_until, waits_for_a_lock
 from tt_conda import __version__, cli
 from tt_conda.building.build import Built
 from tt_conda.channel import index
@@ -184,9 +183,8 @@ def test_stopping_any_command(channel: Path, tmp_path: Path, sent: signal.Signal
     ) as other:
         assert other.stdout and other.stdout.readline()
         command = [sys.executable, "-m", "tt_conda.cli", "install", "hello", "-p", tmp_path / "env", "-c", channel]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
-            listens(child)
-            time.sleep(0.5)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c) as child:
+            wait_until(lambda: waits_for_a_lock(child), child)
             child.send_signal(sent)
             said = child.communicate(timeout=300)[1]
         other.communicate()

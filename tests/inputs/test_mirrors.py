@@ -6,6 +6,7 @@ import hashlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler
@@ -113,9 +114,12 @@ def silent() -> Iterator[str]:
 class Drip(SimpleHTTPRequestHandler):
     """Sends a byte now and then."""
 
+    asked = threading.Event()
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
+        self.asked.set()
         for _ in range(100):
             self.wfile.write(b"d")
             self.wfile.flush()
@@ -168,10 +172,11 @@ def test_what_is_down(folder: Path, serve: Serve, store: Store, tmp_path: Path) 
 def test_ctrl_c_ends_a_download(folder: Path, serve: Serve, store: Store) -> None:
     """Its thread sees it between two pieces, though the server would go on for ten seconds."""
     mirror = Mirror(serve(folder, Drip))
-    start = time.monotonic()
+    Drip.asked.clear()
     with pytest.raises(KeyboardInterrupt), process.Pool(1) as pool:
         pool.submit(mirror.fetch, FILE, store)
-        time.sleep(0.5)
+        assert Drip.asked.wait(60)
+        start = time.monotonic()
         raise KeyboardInterrupt
     assert time.monotonic() - start < 5
     assert not process.stopped.is_set()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from stopping import stopped
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.inputs.lock import Lock, Wheel, dump
@@ -157,14 +155,6 @@ def test_places_that_are_none(other: Store, store: Store, tmp_path: Path, serve:
         export(tmp_path / "file")
 
 
-class Slow(SimpleHTTPRequestHandler):
-    """Takes its time for each file."""
-
-    def do_GET(self) -> None:
-        time.sleep(0.2)
-        super().do_GET()
-
-
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("direction", ["export", "import"])
 def test_what_was_interrupted_goes_on(
@@ -179,15 +169,10 @@ def test_what_was_interrupted_goes_on(
             source.put(scratch / f"{number}.whl", hashlib.sha256(data).hexdigest())
     if direction == "import":
         export(tmp_path / "source", store=source)
-    place = serve(tmp_path / "source", Slow) if direction == "import" else str(copy)
+    place = serve(tmp_path / "source") if direction == "import" else str(copy)
     command = [sys.executable, "-m", "tt_conda.cli", "store", direction, place]
-    process = subprocess.Popen(command, env=settings.own_environ(), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while len(files(copy)) < 3 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.kill(process.pid, sign)
-    said = process.communicate()[1]
-    assert process.returncode in ((-9,) if sign == signal.SIGKILL else (130,)), said
+    stopped(command, r"rename .*/\d+\.whl$", sign, at=4, env=settings.own_environ())
+    assert 0 < len(files(copy)) < 12
     for path, data in files(copy).items():
         assert hashlib.sha256(data).hexdigest() == path.split("/")[1]
     done = subprocess.run(command, env=settings.own_environ(), capture_output=True, text=True)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from small_upstream import HOST, Project, Upstream, git
+from stopping import hears_ctrl_c, wait_until
 from tt_conda.base.errors import TtCondaError
 from tt_conda.offline import collect
 from tt_conda.offline.collect import Collected
@@ -218,10 +218,10 @@ def test_a_fetch_that_is_stopped_goes_on(upstream: Upstream, project: Project, f
     slow.chmod(0o755)
     command, env = fetch_command(project, folder)
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
-    with subprocess.Popen(command, env={**env, "PATH": path}, stderr=subprocess.PIPE, text=True) as child:
-        while not (tmp_path / "at").is_file() or not (tmp_path / "at").read_text().endswith("\n"):
-            assert child.poll() is None
-            time.sleep(0.01)
+    with subprocess.Popen(
+        command, env={**env, "PATH": path}, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    ) as child:
+        wait_until(lambda: (tmp_path / "at").is_file() and (tmp_path / "at").read_text().endswith("\n"), child)
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=200)[1]
     assert child.returncode == 130 and "stopped" in said
