@@ -334,10 +334,10 @@ def test_wrong_names_are_answered_with_the_right_ones(project: Path, recipe: Rec
     recipe("b")
     with pytest.raises(TtCondaError, match="no recipe gives c, d") as error:
         run("a", "d", "c")
-    assert error.value.way_out == "There are: a, b."
+    assert "a, b" in error.value.way_out
     with pytest.raises(TtCondaError, match=r"python has no value 3\.13") as error:
         run(axes={"python": ["3.13"]})
-    assert error.value.way_out == "It has: 3.10, 3.12."
+    assert "3.10, 3.12" in error.value.way_out
     assert not (project / "output").exists()
 
 

@@ -303,7 +303,7 @@ def test_what_nobody_has_is_left_out_of_the_proof_with_the_command_that_builds_i
     (tmp_path / "proof.toml").write_text("\n".join(["[[environment]]", *lines, *given]))
     assert _main(monkeypatch, "prove", "proof.toml", "--channel", str(channel)) == 0
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "left out" in line]
-    assert line == "left out e: no channel has nobody-has-this >=2; to build it: tt-conda build nobody-has-this"
+    assert re.search(r"\be\b.*\bnobody-has-this >=2.*: tt-conda build nobody-has-this$", line)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "store export", "store import"])

@@ -161,7 +161,7 @@ def test_conda_forge_is_taken_where_it_answers(
     assert os.environ["TT_CONDA_CHANNELS"] == "conda-forge", "children do not ask again"
     assert len(asked) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert line == "Channel: conda-forge (it answers). Override with TT_CONDA_CHANNELS=embedded or another channel."
+    assert "conda-forge" in line and "TT_CONDA_CHANNELS=embedded" in line
     assert defaults.pythons() is None and defaults.overridden() == {}
 
 

@@ -42,7 +42,7 @@ def test_finding(tmp_path: Path) -> None:
         with pytest.raises(TtCondaError) as error:
             find_wheel(lock, **criteria)
         assert str(path) in error.value.what
-        assert error.value.way_out == (f"Add a [[want]] table for it to {path}, then run: tt-conda lock-inputs {path}")
+        assert "[[want]]" in error.value.way_out and error.value.way_out.endswith(f"tt-conda lock-inputs {path}")
 
 
 @pytest.mark.parametrize(
