@@ -42,6 +42,15 @@ sys.exit(failed != 0)
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is large, an environment or the whole channel unpacked, is made by one worker."""
+    for item in items:
+        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
+            for name in {"environment", "compilers", "unpacked"} & {*item.fixturenames}:
+                which = item.callspec.params.get(name, "") if hasattr(item, "callspec") else ""
+                item.add_marker(pytest.mark.xdist_group(f"embedded-{name}{which}"))
+
+
 async def _install(channel: Path, prefix: Path, specs: tuple[str, ...]) -> None:
     records = await rattler.solve(
         [channel.as_uri()],

@@ -18,6 +18,8 @@ from tt_conda.base import settings
 from tt_conda.base.location import channel_url, local_path
 from tt_conda.channel.serve import serving
 
+pytestmark = pytest.mark.xdist_group("image")  # it is built once
+
 PROJECT = Path(__file__).parents[2]
 BASE = "debian:bookworm-slim"
 IMAGE = f"localhost/tt-conda-test-{os.getpid()}"
