@@ -42,6 +42,7 @@ sys.exit(failed != 0)
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is large, an environment or the whole channel unpacked, is made by one worker."""
     for item in items:
