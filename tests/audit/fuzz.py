@@ -18,7 +18,8 @@ from pathlib import Path
 from tt_conda.audit.audit import audit
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets import read_targets
-from tt_conda.audit.targets.candidates import HEAD, is_object, promises_object
+from tt_conda.audit.targets.candidates import promises_object
+from tt_conda.elf import HEAD, is_object
 
 TOGETHER = 50
 """Damaged objects that are audited in one folder."""

@@ -535,11 +535,21 @@ def string_references(elf: Elf) -> References:
         return image.references(elf)
 
 
+HEAD = 20
+"""Bytes that identify a program or shared object: e_ident, e_type and e_machine."""
+
+
+def is_object(head: bytes) -> bool:
+    """Whether a file with these first bytes is a program or shared object for a supported machine."""
+    return (
+        head[:6] == b"\x7fELF\x02\x01"
+        and len(head) >= HEAD
+        and int.from_bytes(head[16:18], "little") in (_ET_DYN, _ET_EXEC)
+        and int.from_bytes(head[18:20], "little") in MACHINES
+    )
+
+
 def is_shared_object(path: Path) -> bool:
-    """Tell whether ``path`` is a dynamically linked object for a supported machine."""
+    """Whether ``path`` is a program or shared object for a supported machine."""
     with path.open("rb") as file:
-        head = file.read(20)
-    if head[:6] != b"\x7fELF\x02\x01" or len(head) < 20:
-        return False
-    kind, machine = struct.unpack_from("<HH", head, 16)
-    return kind in (_ET_DYN, _ET_EXEC) and machine in MACHINES
+        return is_object(file.read(HEAD))

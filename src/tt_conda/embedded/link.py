@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.elf.names import plain_soname, soname_stem
-from tt_conda.elf.read import Elf, ElfError, read
+from tt_conda.elf.read import Elf, ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import Change, patch
 from tt_conda.providers import load_providers
 
@@ -30,15 +30,12 @@ def elf_files(root: Path) -> dict[Path, Elf]:
     for folder, _, names in os.walk(root):
         for name in names:
             path = Path(folder, name)
-            if path.is_symlink() or not path.is_file():
+            if path.is_symlink() or not path.is_file() or not is_shared_object(path):
                 continue
-            with path.open("rb") as file:
-                if file.read(4) != b"\x7fELF":
-                    continue
             try:
                 elf = read(path)
             except ElfError:
-                continue  # an object file, or one for another machine: data
+                continue  # data
             if elf.is_dynamic and elf.machine == "x86_64":
                 found[path] = elf
     return found

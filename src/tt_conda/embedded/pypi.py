@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.formats.archive import extract
-from tt_conda.formats.wheel import OpenWheel
+from tt_conda.formats.wheel import OpenWheel, is_required
 
 
 def homepage(metadata: PackageMetadata) -> str:
@@ -37,16 +37,7 @@ def conda_depends(dist: Distribution, names: dict[str, str], pythons: Iterable[s
     depends: dict[str, str] = {}
     for text in dist.requires or ():
         requirement = Requirement(text)
-        if requirement.marker and not any(
-            requirement.marker.evaluate(
-                {
-                    "python_version": python, "python_full_version": f"{python}.99", "sys_platform": "linux",
-                    "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix",
-                    "implementation_name": "cpython", "platform_python_implementation": "CPython", "extra": "",
-                }
-            )
-            for python in pythons
-        ):  # fmt: skip
+        if not any(is_required(requirement, python) for python in pythons):
             continue
         name = names.get(canonicalize_name(requirement.name))
         if name is None:

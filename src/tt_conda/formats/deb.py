@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from email import message_from_string
 from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
@@ -38,13 +39,8 @@ def unpack_deb(path: Path, dest: Path) -> None:
 
 
 def deb_control(path: Path) -> dict[str, str]:
-    """The control fields of a .deb."""
+    """The control fields of a .deb, of each its first line."""
     done = subprocess.run(
         ["dpkg-deb", "--field", str(path)], stdout=subprocess.PIPE, text=True, errors="replace", check=False
     )
-    fields: dict[str, str] = {}
-    for line in done.stdout.splitlines():
-        key, colon, value = line.partition(": ")
-        if colon and not line.startswith(" "):
-            fields[key] = value
-    return fields
+    return {key: value.partition("\n")[0] for key, value in message_from_string(done.stdout).items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from tt_conda.base.errors import TtCondaError
@@ -52,6 +53,21 @@ def destination(member: str, name: str, python: str) -> str:
     if folder.endswith(".data") and path and kind in places:
         return places[kind] + path
     return f"{site_packages(python)}/{member}"
+
+
+def is_required(requirement: Requirement, python: str) -> bool:
+    """Whether a distribution's requirement applies on linux-64, without any extra.
+
+    Args:
+        requirement: of a ``Requires-Dist`` field.
+        python: version ``X.Y`` of CPython.
+    """
+    here = {
+        "python_version": python, "python_full_version": f"{python}.99", "implementation_name": "cpython",
+        "platform_python_implementation": "CPython", "sys_platform": "linux", "platform_system": "Linux",
+        "platform_machine": "x86_64", "os_name": "posix", "extra": "",
+    }  # fmt: skip
+    return requirement.marker is None or requirement.marker.evaluate(here)
 
 
 class _Metadata(Distribution):

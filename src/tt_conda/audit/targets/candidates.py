@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tt_conda.audit.scene import Scene, Unreadable
-from tt_conda.elf.read import MACHINES
+from tt_conda.elf import HEAD
 
 _DATA = """
 a asc asm bmp bz2 c cc cfg cl cmake conf cpp css csv cu cuh cxx dat db def egg exe f f90 fish frag gif glsl go gz h hh
@@ -17,24 +17,10 @@ _NEVER = frozenset(_DATA.split())
 SYSROOT = "sysroot"
 """Name of a compiler's sysroot folder: nothing in it is loaded on this system."""
 
-HEAD = 20
-"""Number of bytes that identify such an object: e_ident, e_type and e_machine."""
-
 
 def may_be_object(name: str) -> bool:
     """Whether to open a file of this name."""
     return name.rpartition(".")[2].lower() not in _NEVER or "." not in name
-
-
-def is_object(head: bytes) -> bool:
-    """Whether a file with these first bytes is a program or shared object for a supported machine."""
-    return (
-        head[:6] == b"\x7fELF\x02\x01"
-        and len(head) >= HEAD
-        and head[16] in (2, 3)
-        and head[17] == 0
-        and int.from_bytes(head[18:20], "little") in MACHINES
-    )
 
 
 def promises_object(name: str, head: bytes) -> bool:

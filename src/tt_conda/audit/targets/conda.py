@@ -16,9 +16,9 @@ from pathlib import Path
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets import depends
-from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.candidates import SYSROOT, may_be_object, promises_object, unreadable
 from tt_conda.base.files import disk_errors
-from tt_conda.elf import Elf, ElfError, read
+from tt_conda.elf import HEAD, Elf, ElfError, is_object, read
 from tt_conda.formats import conda
 from tt_conda.formats.wheel import site_packages
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from tt_conda.formats.wheel import is_required
+
 _FIELD = "Requires-Dist:"
 
 
@@ -25,8 +27,7 @@ def of_metadata(text: str, python: str) -> tuple[str, ...]:
             required = Requirement(line.removeprefix(_FIELD))
         except InvalidRequirement:
             continue
-        here = {"extra": "", "python_version": python, "python_full_version": f"{python}.0"}
-        if required.marker is None or required.marker.evaluate(here):
+        if is_required(required, python):
             found.append(canonicalize_name(required.name))
     return tuple(found)
 

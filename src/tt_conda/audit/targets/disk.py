@@ -12,9 +12,9 @@ from packaging.utils import canonicalize_name
 
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Scene
-from tt_conda.audit.targets.candidates import HEAD, SYSROOT, is_object, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.candidates import SYSROOT, may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata, of_specs
-from tt_conda.elf import ElfError, read
+from tt_conda.elf import HEAD, ElfError, is_object, read
 from tt_conda.formats.dist_info import read_rows
 
 _LEFT_OUT = frozenset({"__pycache__", ".git", "pkgs", SYSROOT})

@@ -9,9 +9,9 @@ from pathlib import Path
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import SYSTEM, Scene
 from tt_conda.audit.targets import disk
-from tt_conda.audit.targets.candidates import HEAD, is_object, unreadable
+from tt_conda.audit.targets.candidates import unreadable
 from tt_conda.base.errors import TtCondaError
-from tt_conda.elf import ElfError, read
+from tt_conda.elf import HEAD, ElfError, is_object, read
 
 _SITE = re.compile(r"^(.*)/lib(?:64)?/python3\.\d+(?:/|$)")
 _DELETED = " (deleted)"

@@ -17,9 +17,9 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Baseline, Scene
-from tt_conda.audit.targets.candidates import HEAD, is_object, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.candidates import may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata
-from tt_conda.elf import Elf, ElfError, read
+from tt_conda.elf import HEAD, Elf, ElfError, is_object, read
 from tt_conda.formats.archive import DAMAGED_ZIP
 from tt_conda.formats.wheel import destination
 
