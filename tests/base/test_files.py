@@ -28,7 +28,7 @@ def test_threads_may_write_one_file_at_the_same_time(tmp_path: Path) -> None:
     ("error", "message"),
     [
         (OSError(errno.ENOSPC, "x"), "The disk is full: {} has "),
-        (OSError(errno.EFBIG, "x"), "The file size limit"),
+        (OSError(errno.EFBIG, "x"), "{}: the file size limit"),
         (RuntimeError("rattler: copy failed (os error 28)"), "The disk is full: {} has "),
         (RuntimeError(f"tar: a: {os.strerror(errno.EDQUOT)}"), "The disk quota is used up"),
         (PermissionError(errno.EACCES, "denied", "/a/b"), "{}: no permission"),
@@ -39,7 +39,7 @@ def test_an_error_of_the_disk_names_the_folder_and_a_way_out(tmp_path: Path, err
     with pytest.raises(TtCondaError) as raised, disk_errors(tmp_path / "not/there"):
         raise error
     folder = tmp_path / "not/there" if message.startswith("{}") else tmp_path
-    assert raised.value.what.startswith(message.format(folder)) and "TT_CONDA_CACHE" in raised.value.way_out
+    assert raised.value.what.startswith(message.format(folder)) and raised.value.way_out
 
 
 @pytest.mark.parametrize("error", [ValueError("a"), FileNotFoundError(errno.ENOENT, "x"), TtCondaError("os error 28")])

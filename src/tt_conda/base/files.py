@@ -48,15 +48,13 @@ def digest_of(paths: Iterable[Path], without: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
-_FULL = {
-    errno.ENOSPC: "The disk is full",
-    errno.EDQUOT: "The disk quota is used up",
-    errno.EFBIG: "The file size limit (ulimit -f) is too small",
-}
+_FULL = {errno.ENOSPC: "The disk is full", errno.EDQUOT: "The disk quota is used up"}
+_ELSEWHERE = "Use another folder (for the cache: TT_CONDA_CACHE), or change its permissions."
 _REFUSED = {
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "no permission",
-    errno.EPERM: "no permission",
+    errno.EFBIG: ("the file size limit is too small", "Raise it (`ulimit -f unlimited`) and run the command again."),
+    errno.EROFS: ("the file system is read-only", _ELSEWHERE),
+    errno.EACCES: ("no permission", _ELSEWHERE),
+    errno.EPERM: ("no permission", _ELSEWHERE),
 }
 
 
@@ -67,7 +65,7 @@ def disk_error_in(said: str, *full: str) -> OSError | None:
         said: the text.
         full: the program's own words for a full disk.
     """
-    numbers = (*_FULL, errno.EROFS)
+    numbers = (*_FULL, errno.EFBIG, errno.EROFS)
     known = (number for number in numbers if os.strerror(number) in said or f"os error {number}" in said)
     number = next(known, errno.ENOSPC if any(words in said for words in full) else 0)
     return OSError(number, os.strerror(number)) if number else None
@@ -94,14 +92,12 @@ def disk_errors(*folders: Path) -> Iterator[None]:
             free, worst = min((shutil.disk_usage(folder).free, folder) for folder in there)
             raise TtCondaError(
                 f"{_FULL[cause.errno]}: {worst} has {free / 1e6:.1f} MB left.",
-                "Make room there, or use a folder on another disk (for the cache: TT_CONDA_CACHE), and run the same "
+                "Make room there, or use a folder on another disk (for the cache: TT_CONDA_CACHE), and run the "
                 "command again.",
             ) from error
         if cause and cause.errno in _REFUSED:
-            raise TtCondaError(
-                f"{folders[0]}: {_REFUSED[cause.errno]} ({cause})",
-                "Use another folder (for the cache: TT_CONDA_CACHE), or change its permissions.",
-            ) from error
+            reason, way_out = _REFUSED[cause.errno]
+            raise TtCondaError(f"{folders[0]}: {reason} ({cause})", way_out) from error
         raise
 
 
