@@ -1,22 +1,20 @@
-"""The face: gathers the commands, and turns failures into messages and exit codes.
+"""The command line: gathers the commands, and is the one boundary where failures become messages and exit codes.
 
-Exit codes: 0 done; 1 done, and something was found wrong with what was looked at; 2 could not be done; 130 for ^C.
 Modules are imported by the command that needs them: `--help` and `carve` start fast.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from tt_conda import __version__
-from tt_conda.base.errors import Stopped, TtCondaError
+from tt_conda.base.errors import ExitCode, ReaderGone, Stopped, TtCondaError
 from tt_conda.commands import (
     audit,
     build,
@@ -61,6 +59,10 @@ def _options(
     ] = False,
 ) -> None:
     del version
+    try:
+        os.getcwd()  # noqa: PTH109  (Path.cwd asks twice)
+    except OSError as error:
+        raise TtCondaError("The working folder no longer exists.", "Change to one that does: cd /") from error
 
 
 app.command()(carve.carve)
@@ -82,39 +84,84 @@ app.command("lock-inputs")(lock_inputs.lock_inputs)
 app.command()(sources.sources)
 
 
-def main() -> None:
-    """Run the command line; turn failures into a message and an exit code."""
+_received: list[int] = []
+"""Numbers of the signals that asked this process to stop."""
+
+
+def main() -> NoReturn:
+    """Run the command line; turn whatever ends it into a message and an exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    sys.unraisablehook = _not_swallowed
+    code = _run()
+    if code in (ExitCode.INTERRUPTED, ExitCode.READER_GONE, ExitCode.TERMINATED):
+        os._exit(code)  # rattler's threads may still run, and flushing would fail again
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        code = app(standalone_mode=False)  # a number where a command raised typer.Exit
-        sys.exit(code if isinstance(code, int) else 0)
+        try:
+            code = app(standalone_mode=False)  # a number where a command raised typer.Exit
+        except SystemExit as stop:
+            code = stop.code
+        sys.stdout.flush()
     except TtCondaError as error:
-        _say(error.what, error.way_out)
-        sys.exit(2)
-    except (Stopped, typer.Abort):
-        _say("stopped", "What was finished is kept; the same command goes on from there.")
-        os._exit(130)  # rattler's threads may still run
-    except BrokenPipeError:
-        os._exit(141)
-    except Exception as error:
+        return _failed(error.what, error.way_out)
+    except (KeyboardInterrupt, typer.Abort):
+        return _stopped()
+    except ReaderGone:
+        return ExitCode.READER_GONE
+    except BaseException as error:
         if type(error).__module__.split(".")[0] in ("click", "typer") and hasattr(error, "show"):
             error.show()
-            sys.exit(2)
-        raise
+            return ExitCode.FAILED
+        from tt_conda.base.crash import explain, write_log
+
+        try:
+            if found := explain(error):
+                return _failed(*found)
+            log = write_log(error)
+            _failed(f"tt-conda has a bug: {type(error).__name__}; nothing was decided. The log: {log}", "")
+        except (KeyboardInterrupt, ReaderGone):
+            return _stopped()
+        return ExitCode.CRASHED
+    if _received and code == ExitCode.INTERRUPTED:  # typer turns a KeyboardInterrupt into this code
+        return _stopped()
+    return code if isinstance(code, int) else ExitCode.DONE if code is None else ExitCode.FAILED
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    if len(_received) > 1:  # this is being done, and was asked for again
+        os._exit(128 + number)
     raise Stopped
 
 
-def _say(what: str, way_out: str) -> None:
-    from tt_conda.base.progress import console
+def _stopped() -> int:
+    _failed("stopped", "What was finished is kept; the same command goes on from there.")
+    return 128 + _received[0] if _received else ExitCode.INTERRUPTED
 
-    console.print("[bold red]error[/bold red] ", end="")
-    console.print(what, markup=False)
-    if way_out:
-        console.print(way_out, markup=False, style="yellow")
+
+def _not_swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python drops an exception in a finalizer after reporting it; a stop that arrives there must not get lost."""
+    if isinstance(unraisable.exc_value, Stopped):
+        os._exit(_stopped())
+    sys.__unraisablehook__(unraisable)
+
+
+def _failed(what: str, way_out: str) -> int:
+    from tt_conda.base.progress import console
+    from tt_conda.base.secrets import hide
+
+    try:
+        console.print("[bold red]error[/bold red] ", end="")
+        console.print(hide(what), markup=False)
+        if way_out:
+            console.print(hide(way_out), markup=False, style="yellow")
+    except ReaderGone:
+        return ExitCode.READER_GONE
+    return ExitCode.FAILED
 
 
 def entry() -> None:
@@ -122,15 +169,18 @@ def entry() -> None:
 
     rattler's threads may still be at work; an interpreter that is taken down around them aborts now and then.
     """
-    code: object = 0
+    from tt_conda.base import streams
+
+    streams.secure()
     try:
         main()
     except SystemExit as stop:
         code = stop.code
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
+    try:
         sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    except ReaderGone:
+        code = ExitCode.READER_GONE
+    os._exit(code if isinstance(code, int) else ExitCode.FAILED)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from tt_conda.base.toml import tomllib
+from tt_conda.base.documents import read_toml
 from tt_conda.elf.names import same_library
 
 
@@ -35,5 +35,5 @@ class Providers:
 @lru_cache
 def load_providers() -> Providers:
     """Read the table that ships with tt-conda."""
-    table = tomllib.loads((Path(__file__).parent / "providers.toml").read_text())
+    table = read_toml((Path(__file__).parent / "providers.toml").read_text())
     return Providers(frozenset(table["system"]["sonames"]), dict(table["packages"]))

@@ -437,7 +437,7 @@ def stops_well(project: Path, sent: signal.Signals, code: int | None, said: str)
     if sent == signal.SIGKILL:
         assert code == -signal.SIGKILL
     else:
-        assert code == 130, said
+        assert code == 128 + sent, said
         assert "stopped" in said and "the same command goes on from there" in said
         assert "Traceback" not in said
     assert _gone(str(project)), _processes(str(project))

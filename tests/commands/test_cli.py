@@ -188,7 +188,7 @@ def test_stopping_any_command(channel: Path, tmp_path: Path, sent: signal.Signal
             child.send_signal(sent)
             said = child.communicate(timeout=300)[1]
         other.communicate()
-    assert child.returncode == 130 and "stopped" in said and "Traceback" not in said
+    assert child.returncode == 128 + sent and "stopped" in said and "Traceback" not in said
 
 
 # --- Pythons that are not here ---

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tt_conda.elf.demangle import demangle, namespace_of
+from tt_conda.elf.demangle import _Demangler, demangle, namespace_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,35 @@ def test_demangles(mangled: str, plain: str) -> None:
 )
 def test_namespace(mangled: str, namespace: str) -> None:
     assert namespace_of(mangled) == namespace
+
+
+def doubling(levels: int) -> str:
+    """Each type of this name has the one before it twice: 300 characters that stand for gigabytes."""
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return "_Z1f1AIiiE" + "".join(f"S_IS{digits[n]}_S{digits[n]}_E" for n in range(levels))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [doubling(30), "_Z1f" + "P" * 30_000 + "i", "_Z1f" + "1AI" * 8000 + "i" + "E" * 8000, "_ZN" + "1a" * 10_000 + "E",
+     "_Z1fI" + "X" + "ad" * 10_000, "_Z1f" + "PF" * 8000, "_Z1f\n_Z1g", "_Z1f\0i", "_Z\udcff", "_Z" + "9" * 5000],
+    ids=len,
+)  # fmt: skip
+def test_hostile_names_stay_mangled_and_the_next_one_is_demangled(name: str) -> None:
+    start = time.monotonic()
+    assert demangle(name) == name
+    assert demangle("_ZN2tt8tt_metal11CloseDeviceEi") == "tt::tt_metal::CloseDevice(int)"
+    demangle.cache_clear()
+    assert time.monotonic() - start < 10
+
+
+def test_a_name_that_ends_the_process_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a runtime with a fault would: its process is killed while the name is with it."""
+    own = _Demangler()
+    assert own.ask(b"_Z3fooi") == b"foo(int)"
+    assert own._process
+    own._process.kill()
+    own._process.wait()
+    assert own.ask(b"_Z3bari") == b""
+    assert own.ask(b"_Z3bari") == b"bar(int)"
+    own.stop()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tt_conda.audit.finding import Finding
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import write_output
 
 
 class Accepted(BaseModel):
@@ -45,11 +46,7 @@ def write_accepted(file: Path, findings: Iterable[Finding]) -> int:
     }
     ordered = sorted(items.values(), key=lambda item: (item.code, item.subject, item.fingerprint))
     data = AcceptedFindings(accepted=ordered).model_dump(by_alias=True)
-    try:
-        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise TtCondaError(f"{file}: {error.strerror}", "Name a file that can be written.") from None
+    write_output(file, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     return len(ordered)
 
 

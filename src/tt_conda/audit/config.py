@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.rules import all_rules, nearest
+from tt_conda.base.documents import read_toml
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.toml import tomllib
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -61,7 +61,7 @@ def load_config(file: Path | None = None, folder: Path = Path()) -> Config:
         if file is None:
             return Config()
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = read_toml(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TtCondaError(f"{file}: {error}", "See docs/audit.md for the format.") from None
     if file.name == "pyproject.toml":

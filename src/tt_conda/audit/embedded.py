@@ -12,7 +12,7 @@ from pathlib import Path
 from tt_conda.audit.copies import copies
 from tt_conda.audit.exports import THRESHOLD, families
 from tt_conda.audit.objects import Object
-from tt_conda.base.toml import tomllib
+from tt_conda.base.documents import read_toml
 
 SameExports = Mapping[tuple[Object, Object], frozenset[str]]
 
@@ -38,7 +38,7 @@ class _Known:
 
 @lru_cache
 def _known() -> list[_Known]:
-    data = tomllib.loads(Path(__file__).with_name("embedded.toml").read_text("utf-8"))
+    data = read_toml(Path(__file__).with_name("embedded.toml").read_text("utf-8"))
     return [
         _Known(
             row["name"],

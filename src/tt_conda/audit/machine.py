@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from tt_conda.base.toml import tomllib
+from tt_conda.base.documents import read_toml
 from tt_conda.providers import load_providers
 
 Version = tuple[int, ...]
@@ -34,7 +34,7 @@ class Policies:
 @lru_cache
 def policies() -> Policies:
     """Read the table shipped with tt-conda."""
-    table = tomllib.loads((Path(__file__).parent / "manylinux.toml").read_text())
+    table = read_toml((Path(__file__).parent / "manylinux.toml").read_text())
     versions = {
         numbers(glibc): {family: numbers(version) for family, version in newest.items()}
         for glibc, newest in table["versions"].items()

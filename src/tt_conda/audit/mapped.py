@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.elf import ElfError, plain_soname, read
 from tt_conda.providers import load_providers
@@ -68,7 +69,7 @@ def parse_probe(output: str) -> list[Path]:
         TtCondaError: the output is not the probe's.
     """
     try:
-        return [Path(name) for name in json.loads(output.rstrip().splitlines()[-1])]
+        return [Path(name) for name in read_json(output.rstrip().splitlines()[-1])]
     except (IndexError, ValueError) as error:
         raise TtCondaError(
             f"the import did not report the mapped files: {output[-500:]!r}", "Import it by hand."
@@ -79,7 +80,7 @@ def owners(prefix: Path) -> dict[Path, str]:
     """Return real path → package for every file installed by conda into ``prefix``."""
     found: dict[Path, str] = {}
     for record in sorted((prefix / "conda-meta").glob("*.json")):
-        data = json.loads(record.read_text())
+        data = read_json(record.read_text())
         for file in data.get("files", []):
             found[prefix / file] = data["name"]
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_conda.audit.objects import Object
-from tt_conda.base.toml import tomllib
+from tt_conda.base.documents import read_toml
 from tt_conda.elf import soname_stem
 
 
@@ -31,7 +31,7 @@ class Kind:
 @lru_cache
 def _families() -> dict[str, tuple[str, list[Kind]]]:
     """Family → the effect of two in one process, and its implementations."""
-    data = tomllib.loads(Path(__file__).with_name("runtimes.toml").read_text("utf-8"))
+    data = read_toml(Path(__file__).with_name("runtimes.toml").read_text("utf-8"))
     return {
         each["name"]: (each["clash"], [_kind(each["name"], row) for row in each["kind"]]) for each in data["family"]
     }

@@ -159,10 +159,10 @@ def _claim(folder: Path, *, wait: bool) -> int | None:
     return None
 
 
-def write_atomically(path: Path, content: str | bytes, *, shared: bool = False) -> None:
+def write_atomically(path: Path, content: str | bytes, *, shared: bool = False, mode: int | None = None) -> None:
     """Make ``path`` hold ``content``, whole or not at all; an unchanged file is left alone.
 
-    With ``shared``, everybody may read the file, whatever the umask.
+    With ``shared``, everybody may read the file, whatever the umask; ``mode`` is that of the file, else the umask's.
     """
     data = content.encode() if isinstance(content, str) else content
     with suppress(OSError):
@@ -173,11 +173,39 @@ def write_atomically(path: Path, content: str | bytes, *, shared: bool = False) 
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         partial.write_bytes(data)
+        if mode is not None:
+            partial.chmod(mode)
         if shared:
             let_read(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write a file that a person named, whole or not at all; a device or pipe is written to, a link's target replaced.
+
+    Raises:
+        TtCondaError: it cannot be written; an existing file is unchanged.
+    """
+    data = text.encode("utf-8", errors="backslashreplace")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
+            number = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # a FIFO without a reader: ENXIO instead of a wait
+            os.set_blocking(number, True)
+            with open(number, "wb") as file:  # noqa: PTH123
+                file.write(data)
+            return
+        target = path.resolve()
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode = target.stat().st_mode & 0o7777 if target.exists() else None
+        write_atomically(target, data, mode=mode)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, for Python 3.12 and earlier
+        reason = error.strerror if isinstance(error, OSError) else "too many levels of symbolic links"
+        raise TtCondaError(f"{path}: {reason}", "Name a file that can be written.") from error
 
 
 def let_read(path: Path) -> None:

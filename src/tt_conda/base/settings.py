@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tt_conda.base.documents import read_toml
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.toml import tomllib
 
 
 def cache_dir() -> Path:
@@ -47,7 +48,7 @@ def workspace_file() -> Path:
 def _has_workspace(manifest: Path) -> bool:
     """Whether it has that table, or may have it: what cannot be read is told by who reads it."""
     try:
-        return "workspace" in tomllib.loads(manifest.read_text())
+        return "workspace" in read_toml(manifest.read_text())
     except (OSError, ValueError):
         return True
 
@@ -132,6 +133,17 @@ def require_pinned() -> None:
 def secret(variable: str) -> str | None:
     """A key or token that an environment variable holds: never an argument, which others on the machine can read."""
     return os.environ.get(variable, "").strip() or None
+
+
+_SECRET = re.compile(r"(?:^|_)(?:KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS)(?:$|_)", re.IGNORECASE)
+_SHORTEST = 6
+"""Characters: hiding the value of ``X_KEY=1`` in messages would spoil them and protect nothing."""
+
+
+def secrets() -> list[str]:
+    """Keys, tokens and passwords that environment variables hold, judged by the variables' names; longest first."""
+    found = {value.strip() for name, value in os.environ.items() if _SECRET.search(name)}
+    return sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True)
 
 
 def own_environ() -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import Any
 from rattler_build import VariantConfig
 
 from tt_conda.base import settings
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digest_of, disk_errors, locked, write_atomically
 from tt_conda.base.location import channel_url, is_channel, local_path
@@ -208,7 +209,7 @@ class Builder:
 
     def _is_of_others(self, package: Path) -> bool:
         try:
-            instead = json.loads((self.state / f"{package.stem}.json").read_text()).get("instead", {})
+            instead = read_json((self.state / f"{package.stem}.json").read_text()).get("instead", {})
         except (OSError, ValueError):
             return False
         axes = self.config.to_dict()
@@ -260,7 +261,7 @@ class Builder:
 
     def _is_current(self, output: Output, key: str) -> bool:
         try:
-            state = json.loads((self.state / f"{output.stem}.json").read_text())
+            state = read_json((self.state / f"{output.stem}.json").read_text())
             package = self.channel / state["path"]
             current: bool = state["key"] == key and index.known_sha256(package) == state["sha256"]
         except (OSError, ValueError, KeyError):
@@ -270,7 +271,7 @@ class Builder:
     def _damaged(self, output: Output) -> Path | None:
         """The output's package, where it is no longer the file that was published."""
         try:
-            state = json.loads((self.state / f"{output.stem}.json").read_text())
+            state = read_json((self.state / f"{output.stem}.json").read_text())
             package = self.channel / str(state["path"])
             return package if index.known_sha256(package) != state["sha256"] else None
         except (OSError, ValueError, KeyError):

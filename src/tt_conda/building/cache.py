@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tt_conda.base.documents import read_json
 from tt_conda.base.files import sha256_of
 
 _MOST = 60
@@ -47,7 +48,7 @@ class BuildCache:
         """The package of a key, if it is there and what it was (its sha256 is compared)."""
         home = self.folder / key
         try:
-            note = json.loads((home / "note.json").read_text())
+            note = read_json((home / "note.json").read_text())
             package = home / note["file"]
             if sha256_of(package) != note["sha256"]:
                 return None
@@ -90,7 +91,7 @@ class BuildCache:
 
 def _note(home: Path) -> dict[str, Any]:
     try:
-        note: dict[str, Any] = json.loads((home / "note.json").read_text())
+        note: dict[str, Any] = read_json((home / "note.json").read_text())
         return note
     except (OSError, ValueError):
         return {}

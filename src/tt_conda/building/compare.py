@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tt_conda.base.documents import read_json
 from tt_conda.building.reproducible import load_rendered
 from tt_conda.elf import ElfError
 from tt_conda.elf.sections import sections
@@ -90,14 +89,14 @@ def _contents(name: str, old: bytes, new: bytes, told: frozenset[str]) -> list[s
     try:
         match posixpath.splitext(name)[1]:
             case ".json":
-                lines = list(_fields(json.loads(old), json.loads(new)))
+                lines = list(_fields(read_json(old), read_json(new)))
             case ".yaml":
                 lines = list(_fields(load_rendered(old), load_rendered(new)))
             case _ if b"\0" in old or b"\0" in new:
                 lines = _bytes(old, new)
             case _:
                 lines = _lines(old.decode(), new.decode())
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, RecursionError):
         lines = _bytes(old, new)
     if not lines:
         lines = ["the same, written otherwise"]

@@ -5,7 +5,6 @@ Unpacking takes seconds and a package never changes under its sha256, so the fac
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -19,6 +18,7 @@ from pydantic import BaseModel
 from rattler.package_streaming import extract
 
 from tt_conda.base.cache import FactCache
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_error_in, disk_errors, sha256_of
 from tt_conda.channel.index import known_sha256, records
@@ -171,7 +171,7 @@ def _read(package: Path) -> PackageFacts:
         root = Path(unpacked)
         try:
             extract(package, root)
-            index = json.loads((root / "info/index.json").read_text())
+            index = read_json((root / "info/index.json").read_text())
             paths = sorted(conda.installed_files({name: _content(root / name) for name in conda.LISTS}))
         except (OSError, *conda.DAMAGED) as error:
             if disk_error_in(str(error)):

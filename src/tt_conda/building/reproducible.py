@@ -37,6 +37,7 @@ from typing import Any
 
 import yaml
 
+from tt_conda.base.documents import read_json, read_yaml
 from tt_conda.formats import conda
 from tt_conda.formats.conda import FILES, INFO, Entry, TarPart
 from tt_conda.formats.dist_info import dump_rows, read_rows, recorded
@@ -91,7 +92,7 @@ def make_reproducible(
 
 def load_rendered(text: str | bytes) -> Any:
     """What ``rendered_recipe.yaml`` holds, read as YAML 1.2, in which it is written: ``1_0`` and ``1:2`` are text."""
-    return yaml.load(text, _Yaml)
+    return read_yaml(text, _Yaml)
 
 
 def dump_rendered(content: Any) -> bytes:
@@ -140,8 +141,8 @@ class _Normaliser:
     ) -> None:  # fmt: skip
         self._info, self._files, self._recipe = info, files, recipe
         self._origins = origins
-        self._index = json.loads(info.read("info/index.json"))
-        self._paths = json.loads(info.read("info/paths.json"))
+        self._index = read_json(info.read("info/index.json"))
+        self._paths = read_json(info.read("info/paths.json"))
         rendered = load_rendered(info.read(RENDERED))
         self._words = _words(rendered, self._origins.mirrors)
         self._rendered = load_rendered(self._in_other_words(info.read(RENDERED).decode()))
@@ -172,7 +173,7 @@ class _Normaliser:
             RENDERED: self._new_rendered(),
         }
         if "info/about.json" in self._info.entries:
-            about = json.loads(self._info.read("info/about.json"))
+            about = read_json(self._info.read("info/about.json"))
             changed["info/about.json"] = _json({**about, "channels": self._channels(about.get("channels", []), "/")})
         left_out = {f"info/recipe/{name}" for name in NOT_KEPT}
         for name in sorted(self._info.entries.keys() - left_out):
@@ -190,7 +191,7 @@ class _Normaliser:
         if said is not None:
             return int(said)
         boms = [name for name in self._files.entries if name.startswith("share/sbom/") and name.endswith(".cdx.json")]
-        dates = [json.loads(self._files.read(name))["metadata"].get("timestamp") for name in boms]
+        dates = [read_json(self._files.read(name))["metadata"].get("timestamp") for name in boms]
         return max((int(datetime.fromisoformat(date.replace("Z", "+00:00")).timestamp()) for date in dates if date),
                    default=None)  # fmt: skip
 

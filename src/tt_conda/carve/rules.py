@@ -9,8 +9,8 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from tt_conda.base.documents import DocumentError, read_toml
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.toml import tomllib
 from tt_conda.elf.names import same_library
 from tt_conda.formats.wheel import OpenWheel
 
@@ -105,8 +105,8 @@ def load_rules(files: Iterable[Path]) -> Rules:
     merged = Rules()
     for file in files:
         try:
-            rules = Rules.model_validate(tomllib.loads(file.read_text()))
-        except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+            rules = Rules.model_validate(read_toml(file.read_text()))
+        except (OSError, DocumentError, ValidationError) as error:
             raise TtCondaError(
                 f"{file}: these carving rules cannot be read: {error}",
                 "See recipes/ttnn/carve.toml for an example: `own` is a list of sonames, `data` a table of folders, "

@@ -7,11 +7,12 @@ the first of several that are equally new, as in conda-index.
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rattler import Version
+
+from tt_conda.base.documents import read_json
 
 NAME = "channeldata.json"
 MEMBERS = ("info/about.json", "info/paths.json")
@@ -32,8 +33,8 @@ def describe(files: Mapping[str, bytes | None]) -> dict[str, Any]:
     Raises:
         ValueError: one of them holds something else than it should.
     """
-    about = json.loads(files["info/about.json"] or b"{}")
-    paths = json.loads(files["info/paths.json"] or b"{}")
+    about = read_json(files["info/about.json"] or b"{}")
+    paths = read_json(files["info/paths.json"] or b"{}")
     try:
         texts = {key: next(iter(value), None) if isinstance(value, list) else value  # several URLs: CEP 34, not CEP 38
                  for key in _TEXTS if (value := about.get(key))}  # fmt: skip

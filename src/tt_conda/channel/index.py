@@ -8,7 +8,6 @@ names it, and leaves after it.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import time
@@ -22,6 +21,7 @@ from typing import Any, Final
 from rattler import Version
 from rattler.exceptions import InvalidVersionError
 
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digests, disk_errors, let_read, locked, make_shared_folder, sha256_of, write_atomically
 from tt_conda.channel import channeldata as channel_wide
@@ -71,19 +71,26 @@ def in_tables(repodata: str | bytes) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: it is none.
     """
-    tables = json.loads(repodata)
+    tables = read_json(repodata)
     try:
         return {name: record for kind in KINDS.values() for name, record in tables.get(kind, {}).items()}
     except AttributeError as error:
         raise ValueError("it holds no tables of packages") from error
 
 
+def _read_tables(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return in_tables(file.read_bytes())
+    except ValueError as error:
+        raise TtCondaError(f"{file} is no index: {error}", "Build or copy the channel again.") from error
+
+
 def records(channel: Path) -> dict[Path, dict[str, Any]]:
-    """What a channel folder's index says of each package, by its path."""
+    """What a channel folder's index says of each package, by its path; TtCondaError for a damaged index."""
     return {
         table.parent / name: record
         for table in sorted(channel.glob("*/repodata.json"))
-        for name, record in in_tables(table.read_bytes()).items()
+        for name, record in _read_tables(table).items()
     }
 
 
@@ -126,7 +133,7 @@ def listed(channel: Path) -> list[IndexedPackage]:
     """The packages that a channel folder's index names."""
     exports: dict[Path, dict[str, Any]] = {}
     for file in channel.glob("*/run_exports.json"):
-        exports |= {file.parent / name: said for name, said in in_tables(file.read_bytes()).items()}
+        exports |= {file.parent / name: said for name, said in _read_tables(file).items()}
     return [IndexedPackage(path, record, exports.get(path, {})) for path, record in records(channel).items()]
 
 
@@ -258,7 +265,7 @@ def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
                     raise zipfile.BadZipFile(f"checksum of {broken}")
         members = ("info/index.json", "info/run_exports.json", *channel_wide.MEMBERS)
         files = asyncio.run(conda.read_members(path, members))
-        record = json.loads(files["info/index.json"] or b"")
+        record = read_json(files["info/index.json"] or b"")
         sha256, md5 = digests(path)
         expected = "{name}-{version}-{build}".format_map(record)
         about = channel_wide.describe(files)
@@ -275,7 +282,7 @@ def _entry(path: Path, subdir: str | None = None) -> dict[str, Any]:
     return {
         "record": {**record, "md5": md5, "sha256": sha256, "size": stat[0]},
         "about": about,
-        "run_exports": json.loads(files["info/run_exports.json"] or b"{}"),
+        "run_exports": read_json(files["info/run_exports.json"] or b"{}"),
         "stat": stat if start - stat[1] > _RACY else None,
     }
 
@@ -287,7 +294,7 @@ def _stat(path: Path) -> list[int]:
 
 def _read_cache(folder: Path) -> dict[str, Any]:
     try:
-        cache = json.loads((folder / _CACHE).read_text())
+        cache = read_json((folder / _CACHE).read_text())
         packages: dict[str, Any] = cache["packages"] if cache.get("format") == _FORMAT else {}
     except (OSError, ValueError, KeyError):
         return {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from rattler.index import S3Credentials, index_s3
 from rattler.package_streaming import download_to_path
 
 from tt_conda.base import process, settings
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import sha256_of
 from tt_conda.base.location import is_channel
@@ -280,7 +280,7 @@ class _Store:
     def describe(self, packages: Sequence[_Package], tables: Mapping[str, Mapping[str, Any]]) -> None:
         """Write ``channeldata.json`` and the pages. What is there says what it can of packages of earlier times."""
         try:
-            before: dict[str, Any] = json.loads(self._read(channeldata.NAME) or b"{}").get("packages", {})
+            before: dict[str, Any] = read_json(self._read(channeldata.NAME) or b"{}").get("packages", {})
         except (ValueError, AttributeError):  # somebody else's, and not needed
             before = {}
         entries = {package.place: index.read_entry(package.path) for package in packages}

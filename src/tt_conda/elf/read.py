@@ -6,7 +6,6 @@ found through the program headers, as in ``ld.so``: section headers may be strip
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from tt_conda.elf.file_bytes import FileBytes
 from tt_conda.elf.traces import Traces, traces
 
 _ET_DYN, _ET_EXEC = 3, 2
@@ -170,20 +170,16 @@ class Elf:
 
 
 class _Image:
-    """A file, mapped or in memory, with checked reads."""
+    """A file, on disk or in memory, with checked reads."""
 
-    data: mmap.mmap | bytes
+    data: FileBytes | bytes
 
     def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
         if content is not None:
             self.data = content
             return
-        with path.open("rb") as file:
-            try:
-                self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError as error:  # an empty file cannot be mapped
-                raise ElfError(f"{path}: {error}") from None
+        self.data = FileBytes(path)
 
     def __enter__(self) -> _Image:
         return self
@@ -191,19 +187,21 @@ class _Image:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(self.data, mmap.mmap):
+        if isinstance(self.data, FileBytes):
             self.data.close()
 
     def unpack(self, form: str, offset: int) -> tuple[int, ...]:
-        if not 0 <= offset <= len(self.data) - struct.calcsize(form):
+        data = self.data[offset : offset + (size := struct.calcsize(form))] if offset >= 0 else b""
+        if len(data) != size:
             raise ElfError(f"{self.path}: truncated: nothing at byte {offset}")
-        return struct.unpack_from(form, self.data, offset)
+        return struct.unpack(form, data)
 
     def table(self, address: int, size: int, segments: list[Segment]) -> bytes:
         start = self.to_offset(address, segments)
-        if size > len(self.data) - start:
+        found = self.data[start : start + size] if size <= len(self.data) - start else b""
+        if len(found) != size:
             raise ElfError(f"{self.path}: the table at address {address:#x} extends past the end of the file")
-        return self.data[start : start + size]
+        return found
 
     def string(self, offset: int, limit: int) -> str:
         if not 0 <= offset < limit <= len(self.data):
@@ -362,7 +360,9 @@ class _Image:
         _, _, segments = self.segments()
         table = self._symbol_table(values, segments)
         base, size = elf.strtab
-        raw = bytes(self.data[base : base + size])
+        raw = self.data[base : base + size]
+        if len(raw) != size:
+            raise ElfError(f"{self.path}: truncated while it was read")
         text = raw.decode("latin-1")  # one character per byte; names that are not ASCII are decoded below
         count = len(table) // 24
         offsets = memoryview(table).cast("I")[::6].tolist()
@@ -551,5 +551,7 @@ def is_object(head: bytes) -> bool:
 
 def is_shared_object(path: Path) -> bool:
     """Whether ``path`` is a program or shared object for a supported machine."""
+    if not path.is_file():  # a FIFO would wait for a writer
+        return False
     with path.open("rb") as file:
         return is_object(file.read(HEAD))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import mmap
+
+from tt_conda.elf.file_bytes import FileBytes
 
 LIMIT = 16 << 20
 """Maximum bytes of read-only data scanned per object."""
@@ -32,7 +33,7 @@ class Traces:
     """Lines with a copyright or a version."""
 
 
-def traces(data: bytes | mmap) -> Traces:
+def traces(data: bytes | FileBytes) -> Traces:
     """Find source names and version strings in the first :data:`LIMIT` bytes of an ELF file's read-only data.
 
     The data are ``.rodata`` if there are section headers, else the segments that are neither writable nor executable
@@ -76,12 +77,12 @@ def _around(block: bytes, mark: bytes) -> Iterator[str]:
         at = block.find(mark, at + _LONGEST if end < 0 else end)
 
 
-def _read_only(data: bytes | mmap) -> list[tuple[int, int]]:
+def _read_only(data: bytes | FileBytes) -> list[tuple[int, int]]:
     """Offset and size of the parts with constants."""
     try:
-        (table,) = struct.unpack_from("<Q", data, 40)
-        size, count, names = struct.unpack_from("<HHH", data, 58)
-        rows = [struct.unpack_from("<IIQQQQ", data, table + at * size) for at in range(count)] if table else []
+        (table,) = _unpack("<Q", data, 40)
+        size, count, names = _unpack("<HHH", data, 58)
+        rows = [_unpack("<IIQQQQ", data, table + at * size) for at in range(count)] if table else []
         strings = rows[names][4] if names < len(rows) else 0
         found = [
             (row[4], row[5]) for row in rows
@@ -93,9 +94,13 @@ def _read_only(data: bytes | mmap) -> list[tuple[int, int]]:
     except (struct.error, OverflowError):  # offsets that no file has
         pass
     try:
-        (table,) = struct.unpack_from("<Q", data, 32)
-        size, count = struct.unpack_from("<HH", data, 54)
-        loads = [struct.unpack_from("<IIQQQQ", data, table + at * size) for at in range(count)]
+        (table,) = _unpack("<Q", data, 32)
+        size, count = _unpack("<HH", data, 54)
+        loads = [_unpack("<IIQQQQ", data, table + at * size) for at in range(count)]
     except (struct.error, OverflowError):  # offsets that no file has
         return []
     return [(row[2], row[5]) for row in loads if row[0] == _PT_LOAD and not row[1] & _PF_WRITE_EXECUTE]
+
+
+def _unpack(form: str, data: bytes | FileBytes, offset: int) -> tuple[int, ...]:
+    return struct.unpack(form, data[offset : offset + struct.calcsize(form)])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tt_conda.base import settings
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digest_of, disk_errors, locked, scratch_folder, sha256_of, write_atomically
 from tt_conda.channel import index
@@ -57,7 +58,7 @@ def _state_key(code: str, pythons: dict[str, cpython.Interpreter]) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
+        loaded = read_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tt_conda.base import settings
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import write_atomically
 
@@ -110,7 +111,7 @@ def _probe(path: Path) -> Interpreter | None:
         done = subprocess.run(
             [str(path), "-I", "-S", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False
         )
-        facts = json.loads(done.stdout) if done.returncode == 0 else {}
+        facts = read_json(done.stdout) if done.returncode == 0 else {}
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     if not facts.get("ok"):
@@ -129,7 +130,7 @@ def _probe(path: Path) -> Interpreter | None:
 @functools.cache
 def _memory() -> dict[str, list[object]]:
     try:
-        loaded = json.loads((settings.cache_dir() / "pythons.json").read_text())
+        loaded = read_json((settings.cache_dir() / "pythons.json").read_text())
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -13,8 +13,8 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from tt_conda.base.documents import read_toml
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.toml import tomllib
 from tt_conda.inputs import lock as locks
 from tt_conda.inputs.store import Store
 
@@ -133,7 +133,7 @@ class Table:
     @classmethod
     def load(cls, table: Path = TABLE, lock: Path = LOCK) -> Table:
         """Read both files."""
-        raw: dict[str, Any] = tomllib.loads(table.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = read_toml(table.read_text(encoding="utf-8"))
         entries = [PackageEntry.model_validate(item) for item in raw["package"]]
         return cls(
             {entry.name: entry for entry in entries},

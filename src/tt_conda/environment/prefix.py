@@ -18,6 +18,7 @@ from rattler.exceptions import ExtractError, InstallerError, IoError, LinkError,
 from rattler.install import InstallerReporter
 
 from tt_conda.base import files
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_errors, sha256_of, write_atomically
 from tt_conda.base.location import local_path
@@ -147,7 +148,7 @@ def _identity(record: RepoDataRecord) -> tuple[str, str]:
 def _clean_up(journal: Path, prefix: Path) -> set[str]:
     """Delete the files that an interrupted run put there without a record; the names of the packages it was at."""
     try:
-        unfinished = json.loads(journal.read_text())
+        unfinished = read_json(journal.read_text())
     except FileNotFoundError:
         return set()
     owned = {str(path) for record in installed(prefix) for path in record.files}

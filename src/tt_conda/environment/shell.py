@@ -7,7 +7,6 @@ name. rattler's own activation script is not used: it writes PATH and file names
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.process import call
 from tt_conda.base.settings import environ
@@ -135,7 +135,7 @@ def _variables(prefix: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
         try:
-            content = json.loads(file.read_text())
+            content = read_json(file.read_text())
             content = content.get("env_vars", {}) if file.name == "state" else content
             found.update({str(name): str(value) for name, value in content.items()})
         except FileNotFoundError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import bz2
 import io
-import json
 import shutil
 import struct
 import tarfile
@@ -28,6 +27,7 @@ from rattler import Client
 from rattler.exceptions import ExtractError, IoError
 from rattler.package_streaming import PackageArchive
 
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_errors
 from tt_conda.formats.archive import DAMAGED_ZIP
@@ -112,7 +112,7 @@ def installed_files(lists: Mapping[str, bytes | None]) -> list[str]:
     Raises:
         DAMAGED: one of these exceptions if a list is damaged, or has a path outside the environment.
     """
-    listed = json.loads(lists.get("info/paths.json") or b"{}").get("paths", ())
+    listed = read_json(lists.get("info/paths.json") or b"{}").get("paths", ())
     paths = [str(entry["_path"]) for entry in listed if entry.get("path_type") != "directory"]
     paths = paths or (lists.get("info/files") or b"").decode().splitlines()
     paths += [f"bin/{command}" for command in commands(lists.get("info/link.json"))]
@@ -123,7 +123,7 @@ def installed_files(lists: Mapping[str, bytes | None]) -> list[str]:
 
 def commands(link: bytes | None) -> list[str]:
     """Names of the commands that a ``noarch: python`` package gets when it is installed, from ``info/link.json``."""
-    noarch = json.loads(link or b"{}").get("noarch") or {}
+    noarch = read_json(link or b"{}").get("noarch") or {}
     return [str(point).partition("=")[0].strip() for point in noarch.get("entry_points") or []]
 
 

@@ -15,9 +15,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from tt_conda.base.documents import DocumentError, read_toml
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import write_atomically
-from tt_conda.base.toml import tomllib
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SUITE = "bookworm"
@@ -129,10 +129,10 @@ def _add_want(lock: Lock) -> str:
 def load(path: Path) -> Lock:
     """Read a lock file."""
     try:
-        lock = Lock.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        lock = Lock.model_validate(read_toml(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise TtCondaError(f"{path}: there is no such lock file", "Check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (DocumentError, UnicodeDecodeError) as error:
         raise TtCondaError(f"{path}: not valid TOML: {error}", "Correct the file by hand.") from error
     except ValidationError as error:
         first = error.errors()[0]

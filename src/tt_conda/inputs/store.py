@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tt_conda.base import settings
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_errors, scratch_folder, sha256_of, write_atomically
 
@@ -54,7 +55,7 @@ class Store:
             return None
         if size is None or identity[0] == size:
             with suppress(OSError, ValueError):
-                if json.loads(mark.read_text()) == identity:
+                if read_json(mark.read_text()) == identity:
                     return path
             if sha256_of(path) == sha256:
                 with suppress(OSError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_conda.base import process, settings
+from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digests, write_atomically
 from tt_conda.inputs.store import Store
@@ -61,7 +62,7 @@ def _entries() -> Iterator[dict[str, Any]]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        entry = json.loads(file.read_text())
+        entry = read_json(file.read_text())
     except (OSError, ValueError):
         return {}
     return entry if isinstance(entry, dict) else {}
@@ -161,7 +162,7 @@ def _ask(cache: Path, sources: list[dict[str, Any]], scratch: Path) -> list[str]
     command = [sys.executable, "-m", "tt_conda.offline.ask", *map(str, files)]
     done = process.run(command, env=settings.worker_environ(), merge=True)
     try:
-        said: list[str] = json.loads((scratch / "said").read_text())
+        said: list[str] = read_json((scratch / "said").read_text())
     except (OSError, ValueError):
         raise TtCondaError(
             f"rattler-build ended with {done.returncode} instead of reading sources:\n{done.stdout[-2000:].rstrip()}",

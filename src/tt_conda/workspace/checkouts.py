@@ -13,10 +13,10 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from rattler import RepoDataRecord
 
+from tt_conda.base.documents import DocumentError, read_toml
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import write_atomically
 from tt_conda.base.progress import stage
-from tt_conda.base.toml import tomllib
 from tt_conda.environment import shell
 
 _QUIET = {"PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
@@ -121,8 +121,8 @@ def _distribution(folder: Path) -> str:
     """The normalized name in a project's pyproject.toml; empty where it is not there."""
     file = folder / "pyproject.toml"
     try:
-        name = tomllib.loads(file.read_text()).get("project", {}).get("name", "") if file.is_file() else ""
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        name = read_toml(file.read_text()).get("project", {}).get("name", "") if file.is_file() else ""
+    except (UnicodeDecodeError, DocumentError) as error:
         raise TtCondaError(f"{file} is not TOML: {error}", "Correct it.") from error
     return re.sub(r"[-_.]+", "-", str(name)).lower()
 

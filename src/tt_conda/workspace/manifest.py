@@ -27,8 +27,8 @@ from rattler.exceptions import InvalidMatchSpecError
 from rattler.platform.subdir import SubdirLiteral
 
 from tt_conda.base import settings
+from tt_conda.base.documents import DocumentError, read_toml
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.toml import tomllib
 from tt_conda.environment import lockfile
 
 DEFAULT = "default"
@@ -386,10 +386,10 @@ def read(file: Path) -> Workspace:
             for a platform that the workspace does not declare, or an environment of a feature that it does not have.
     """
     try:
-        content = _Manifest.model_validate(tomllib.loads(file.read_text()))
+        content = _Manifest.model_validate(read_toml(file.read_text()))
     except FileNotFoundError as error:
         raise TtCondaError(f"There is no {file}.", "Name a workspace's pixi.toml with --manifest.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, DocumentError) as error:
         raise TtCondaError(f"{file} cannot be read: {error}", "It is TOML, as pixi reads it.") from error
     except ValidationError as error:
         wrong = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -30,10 +30,10 @@ from tt_conda.audit.targets import read_targets
 from tt_conda.audit.verdict import judge
 from tt_conda.base import settings
 from tt_conda.base.cache import FactCache
+from tt_conda.base.documents import DocumentError, read_toml
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digest_of, disk_errors
 from tt_conda.base.progress import stage
-from tt_conda.base.toml import tomllib
 from tt_conda.building.inventory import package_facts
 from tt_conda.environment import solver
 from tt_conda.environment.install import install
@@ -137,8 +137,8 @@ def prove(file: Path, channels: Sequence[str | Path], pythons: Sequence[str] | N
         TtCondaError: the file cannot be read, an environment cannot be made, or an import fails.
     """
     try:
-        wanted = ProofFile.model_validate(tomllib.loads(file.read_text()))
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        wanted = ProofFile.model_validate(read_toml(file.read_text()))
+    except (OSError, DocumentError, ValidationError) as error:
         raise TtCondaError(f"{file}: cannot be read as a proof: {error}", "See ci/proof.toml.") from error
     proof = Proof()
     chosen = [e for e in wanted.environment if pythons is None or e.python in pythons]

@@ -55,6 +55,8 @@ def read_targets(
     for target in targets:
         if not target.exists():
             raise _absent(str(target))
+        if not (target.is_file() or target.is_dir()):
+            raise TtCondaError(f"{target}: neither a file nor a folder", "Copy its content to a file, and name that.")
     root = next((str(t.resolve()) for t in targets if t.is_dir() and disk.is_prefix(t)), ROOT)
     python = _python(targets)
     try:

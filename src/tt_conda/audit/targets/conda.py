@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 import tarfile
 import zlib
@@ -17,6 +16,7 @@ from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Baseline, Scene
 from tt_conda.audit.targets import depends
 from tt_conda.audit.targets.candidates import SYSROOT, may_be_object, promises_object, unreadable
+from tt_conda.base.documents import read_json
 from tt_conda.base.files import disk_errors
 from tt_conda.elf import HEAD, Elf, ElfError, is_object, read
 from tt_conda.formats import conda
@@ -113,7 +113,7 @@ def _unpack(file: Path, folder: Path) -> _Unpacked:
 def _take(found: _Unpacked, tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
     name = entry.name.removeprefix("./")
     if name == "info/index.json":
-        found.index = json.loads(conda.content(tar, entry))
+        found.index = read_json(conda.content(tar, entry))
     elif name.startswith("info/") or f"/{SYSROOT}/" in name or not may_be_object(name):
         return
     elif entry.issym():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Scene
 from tt_conda.audit.targets.candidates import SYSROOT, may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata, of_specs
+from tt_conda.base.documents import read_json
 from tt_conda.elf import HEAD, ElfError, is_object, read
 from tt_conda.formats.dist_info import read_rows
 
@@ -83,8 +83,9 @@ def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
 
 
 def _required(info: Path, python: str) -> tuple[str, ...]:
+    metadata = info / "METADATA"
     try:
-        return of_metadata((info / "METADATA").read_text(errors="replace"), python)
+        return of_metadata(metadata.read_text(errors="replace"), python) if metadata.is_file() else ()
     except OSError:
         return ()
 
@@ -101,17 +102,19 @@ def owners(top: Path, depends: dict[str, tuple[str, ...]]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     python = python_of(top) or f"{sys.version_info[0]}.{sys.version_info[1]}"
-    for record in sorted(top.glob("conda-meta/*.json")):
+    for record in filter(Path.is_file, sorted(top.glob("conda-meta/*.json"))):
         try:
-            data = json.loads(record.read_bytes())
+            data = read_json(record.read_bytes())
             label = f"{data['name']} {data['version']}"
             found.update((f"{top}/{file}", label) for file in data["files"] if may_be_object(file))
             depends[label] = of_specs(data.get("depends", ()))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     for site in {top, *top.glob("lib/python3.*/site-packages"), *top.glob("lib64/python3.*/site-packages")}:
         for info in sorted(site.glob("*.dist-info")):
             match = _DIST.match(info.name)
+            if not (info / "RECORD").is_file():
+                continue
             try:
                 rows = read_rows((info / "RECORD").read_text(errors="replace"))
             except (OSError, ValueError):

@@ -58,6 +58,8 @@ def _file(scene: Scene, file: str, base: str, owners: dict[str, str]) -> None:
             if ".so" in file:
                 unreadable(scene, owner, member, "mapped by the process, but replaced or deleted since")
             return
+        if path.exists() and not path.is_file():
+            return  # a device, or a FIFO by now
         with path.open("rb") as opened:
             head = opened.read(HEAD)
         if is_object(head):

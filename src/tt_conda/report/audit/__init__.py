@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.files import write_output
 
 if TYPE_CHECKING:
     from tt_conda.audit.verdict import Verdict
@@ -103,7 +104,4 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        output.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise TtCondaError(f"{output}: {error.strerror}", "Name a file that can be written.") from None
+    write_output(output, text)
