@@ -21,7 +21,7 @@ from rattler_build import RenderedVariant, Stage0Recipe, VariantConfig
 
 import tt_conda
 from published import PINS, PROJECT, carved, published
-from tt_conda.building.variants import Output, closure, narrow, render
+from tt_conda.building.variants import ON_REQUEST, Output, closure, narrow, render
 from tt_conda.channel import index
 from tt_conda.inputs.lock import load
 
@@ -46,11 +46,10 @@ def outputs() -> list[Output]:
 @pytest.fixture(scope="module")
 def everything() -> list[Output]:
     """Carved and compiled, of upstream's sources and of somebody's own, for release and for debugging."""
-    alternatives = {
-        "tt_source": ["upstream", "../../tests/standin"],
-        "tt_metal_build": ["Release", "Debug"],
-        "pytorch_source": ["upstream", "debian"],
-    }
+    usual = narrow(PROJECT / "variants.yaml", {}).to_dict()
+    further = VariantConfig.from_file(PROJECT / ON_REQUEST).to_dict()
+    alternatives = {key: [*map(str, usual[key]), *map(str, values)] for key, values in further.items()}
+    alternatives["tt_source"] = ["upstream", "../../tests/standin"]
     recipes = sorted(PROJECT.glob("recipes/*/recipe.yaml"))
     found = [
         output
@@ -144,8 +143,8 @@ def test_what_has_c_plus_plus_in_its_interface_says_which_standard_library(every
 def test_what_has_nothing_of_the_host_s_has_one_build(everything: list[Output]) -> None:
     """Were there two that differ by a variant key alone, a solver would draw one of them."""
     neutral = {"tt-conda", "sfpi", "tt-metal-source", "tt-metal-kernels"}
-    builds = Counter((o.name, o.version, o.axes.get("origin"), o.axes.get("tt_source"))
-                     for o in everything if o.name in neutral)  # fmt: skip
+    keys = ("origin", "tt_source", "tt_firmware")
+    builds = Counter((o.name, o.version, *map(o.axes.get, keys)) for o in everything if o.name in neutral)
     assert {name for name, *_ in builds} == neutral and set(builds.values()) == {1}
 
 

@@ -12,10 +12,12 @@ from tt_conda.elf.names import same_library
 
 @dataclass(frozen=True)
 class Providers:
-    """The table: sonames of the C library, and soname → match spec of the package."""
+    """The table: sonames of the C library, soname → match spec of the package, package → wheel."""
 
     system: frozenset[str]
     packages: dict[str, str]
+    wheels: dict[str, str]
+    """Conda package → the wheel that has the same libraries, as libraries of its own."""
 
     def find(self, name: str) -> tuple[str, str | None] | None:
         """Return the soname that ``name`` (a plain file name) stands for and its package; None for glibc's package.
@@ -36,4 +38,4 @@ class Providers:
 def load_providers() -> Providers:
     """Read the table that ships with tt-conda."""
     table = read_toml((Path(__file__).parent / "providers.toml").read_text())
-    return Providers(frozenset(table["system"]["sonames"]), dict(table["packages"]))
+    return Providers(frozenset(table["system"]["sonames"]), dict(table["packages"]), dict(table["wheels"]))

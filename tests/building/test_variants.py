@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tt_conda.base.errors import TtCondaError
-from tt_conda.building.variants import Output, closure, in_order, narrow, render
+from tt_conda.building.variants import ON_REQUEST, Output, closure, in_order, narrow, parse_variants, render
 
 VARIANTS = """
 python: ["3.10", "3.12"]
@@ -85,6 +85,40 @@ def test_values_that_are_not_there(
         narrow(variants, wanted)
     assert message in error.value.what and str(variants) in error.value.what
     assert way_out in error.value.way_out
+
+
+def test_a_value_of_another_origin_is_said_to_be_there(variants: Path) -> None:
+    variants.with_name("variants.source.yaml").write_text("lib: ['3.0']\next: [c]\norigin: [source]\n")
+    with pytest.raises(TtCondaError) as error:
+        narrow(variants, {"lib": ["3.0"]})
+    assert error.value.way_out.endswith("variants.source.yaml has 3.0: --origin source")
+
+
+def test_variants_of_the_command_line(variants: Path) -> None:
+    """Those of the files narrow a key; those that are built on request replace its values."""
+    variants.with_name("variants.source.yaml").write_text("lib: ['3.0']\next: [c]\norigin: [source]\n")
+    variants.with_name(ON_REQUEST).write_text("ext: [debug]\n")
+    assert parse_variants(variants, []) == ({}, {})
+    assert parse_variants(variants, ["lib=2.0", "lib=3.0"]) == ({"lib": ["2.0", "3.0"]}, {})
+    assert parse_variants(variants, ["python=3.12", "ext=a", "ext=debug"]) == (
+        {"python": ["3.12"]}, {"ext": ["a", "debug"]},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "way_out"),
+    [
+        ("lob=2.0", "--variant lob=2.0: variants.yaml has no key lob", "\n  lib=1.0|2.0|2.1\n"),
+        ("lib", "--variant lib: not KEY=VALUE", "\n  ext=a|none|debug\n"),
+        ("ext=Debug", "--variant ext=Debug: no such value", "ext has: a, none, debug."),
+        ("lib=", "--variant lib=: no such value", "lib has: 1.0, 2.0, 2.1."),
+    ],
+)
+def test_a_wrong_variant_lists_what_there_is(variants: Path, given: str, message: str, way_out: str) -> None:
+    variants.with_name(ON_REQUEST).write_text("ext: [debug]\n")
+    with pytest.raises(TtCondaError) as error:
+        parse_variants(variants, ["python=3.10", given])
+    assert error.value.what == message and way_out in error.value.way_out + "\n"
 
 
 @pytest.mark.parametrize("text", ["python: [", "- a\n- b\n"])

@@ -312,3 +312,23 @@ def test_a_usage_line_has_no_doubled_brackets(run: Run, command: str) -> None:
     usage = re.search(r"Usage: (.*)", run(*command.split(), "--help").stdout)
     assert usage
     assert "[[" not in usage[1] and not re.search(r"[{[][a-z]", usage[1]), usage[1]
+
+
+def test_variants_of_a_build(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A named value comes in place of what the embedded channel would set; a wrong key lists the right ones."""
+    (tmp_path / "variants.yaml").write_text("source: [upstream]\nbuild: [Release]\nlib: ['1', '2']\n")
+    (tmp_path / "variants-on-request.yaml").write_text("source: [debian]\nbuild: [Debug]\n")
+    monkeypatch.setenv("TT_CONDA_PROJECT", str(tmp_path))
+    monkeypatch.setattr(defaults, "overridden", lambda given: {"source": ["debian"]})
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("tt_conda.building.build.build", lambda packages, **more: given.update(more) or Built(tmp_path))
+    words = ["build", "--channel", "c"]
+    assert _main(monkeypatch, *words, "--variant", "lib=2", "--variant", "build=Debug") == 0
+    assert (given["axes"], given["instead"]) == ({"lib": ["2"]}, {"source": ["debian"], "build": ["Debug"]})
+    assert _main(monkeypatch, *words, "--variant", "source=upstream", "--cxx-stdlib", "libcxx") == 0
+    assert (given["axes"], given["instead"]) == ({"source": ["upstream"], "cxx_stdlib": ["libcxx"]}, {})
+    assert _main(monkeypatch, *words, "--variant", "libs=2") == 2
+    said = capfd.readouterr().err
+    assert "no key libs" in said and "source=upstream|debian" in said and "lib=1|2" in said

@@ -27,7 +27,7 @@ from tt_conda.base.progress import Stage, console, stage
 from tt_conda.building.cache import BuildCache, CachedPackage
 from tt_conda.building.missing import missing_dependencies
 from tt_conda.building.reproducible import FORMAT, NOT_KEPT
-from tt_conda.building.variants import Output, closure, in_order, narrow, render
+from tt_conda.building.variants import Output, as_option, closure, in_order, narrow, render
 from tt_conda.building.worker import Job
 from tt_conda.building.workers import Workers
 from tt_conda.channel import index
@@ -298,7 +298,7 @@ class Builder:
     def _request(self, output: Output) -> str:
         """The command that builds an output, for those of its axes that have several values."""
         several = sorted({*self.several} & {*output.axes})
-        options = [f"--{axis.replace('_', '-')} {output.axes[axis]}" for axis in several]
+        options = [as_option(axis, output.axes[axis]) for axis in several]
         return " ".join(["tt-conda build", output.name, *options])
 
     def _older(self, output: Output) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,12 @@ from typing import Any
 from rattler_build import RattlerBuildError, RenderedVariant, Stage0Recipe, VariantConfig
 
 from tt_conda.base.errors import TtCondaError
+
+OPTIONS = ("origin", "cxx_stdlib", "python")
+"""Variant keys with a command-line option of their own; the others are set by ``--variant KEY=VALUE``."""
+
+ON_REQUEST = "variants-on-request.yaml"
+"""Beside ``variants.yaml``: further values of its keys, built only when they are named."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +139,66 @@ def narrow(
         if unknown := [value for value in chosen if value not in have]:
             raise TtCondaError(
                 f"{said_in.get(axis, variants)}: {axis} has no value {', '.join(unknown)}",
-                f"It has: {', '.join(have) or 'none'}.",
+                f"It has: {', '.join(have) or 'none'}.{_other_origin(variants, axis, unknown)}",
             )
         places = [place for place, value in enumerate(have) if value in chosen]
         group = next((group for group in groups if axis in group), [axis])
         for member in group:
             values[member] = [values[member][place] for place in places]
     return VariantConfig(values, zip_keys=groups or None)
+
+
+def _other_origin(variants: Path, axis: str, values: Collection[str]) -> str:
+    """The option for the origin that has these values, as a sentence; nothing where none has."""
+    for origin, file in _origins(variants):
+        if {*values} <= {*map(str, _read(file).to_dict().get(axis, ()))}:
+            return f" {file.name} has {', '.join(values)}: --origin {origin}"
+    return ""
+
+
+def _origins(variants: Path) -> Iterator[tuple[str, Path]]:
+    """The origins with versions of their own, and their files."""
+    for file in sorted(variants.parent.glob(f"{variants.stem}.*{variants.suffix}")):
+        yield file.name.split(".")[1], file
+
+
+def parse_variants(variants: Path, given: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Sort the values of ``--variant KEY=VALUE`` for :func:`narrow`: ``wanted``, and ``instead``.
+
+    Args:
+        variants: ``variants.yaml``. The values of a key are those in it, in the files of origins beside it, and those
+            of :data:`ON_REQUEST`; if one of the last is named, the named values replace the file's.
+        given: ``KEY=VALUE``; a key may be given several times.
+
+    Raises:
+        TtCondaError: not of that form, an unknown key, or an unknown value.
+    """
+    usual, known = dict[str, list[str]](), dict[str, list[str]]()
+    files = [variants, *(file for _, file in _origins(variants))]
+    on_request = variants.with_name(ON_REQUEST)
+    for file in (*files, *([on_request] if on_request.is_file() else [])):
+        for key, values in _read(file).to_dict().items():
+            names = list(map(str, values))
+            known[key] = list(dict.fromkeys([*known.get(key, ()), *names]))
+            if file in files:
+                usual[key] = known[key]
+    chosen: dict[str, list[str]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or key not in known:
+            why = f"{variants.name} has no key {key}" if equals else "not KEY=VALUE"
+            table = "\n".join(f"  {name}={'|'.join(known[name])}" for name in sorted(known))
+            raise TtCondaError(f"--variant {text}: {why}", f"Keys and their values:\n{table}")
+        if value not in known[key]:
+            raise TtCondaError(f"--variant {text}: no such value", f"{key} has: {', '.join(known[key])}.")
+        chosen.setdefault(key, []).append(value)
+    wanted = {key: values for key, values in chosen.items() if {*values} <= {*usual.get(key, ())}}
+    return wanted, {key: values for key, values in chosen.items() if key not in wanted}
+
+
+def as_option(axis: str, value: str) -> str:
+    """The option of ``tt-conda build`` for one value of a variant key."""
+    return f"--{axis.replace('_', '-')} {value}" if axis in OPTIONS else f"--variant {axis}={value}"
 
 
 def _read(file: Path) -> VariantConfig:

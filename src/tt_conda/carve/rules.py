@@ -109,7 +109,7 @@ def load_rules(files: Iterable[Path]) -> Rules:
         except (OSError, DocumentError, ValidationError) as error:
             raise TtCondaError(
                 f"{file}: these carving rules cannot be read: {error}",
-                "See recipes/ttnn/carve.toml for an example: `own` is a list of sonames, `data` a table of folders, "
+                "See docs/carving.md for an example: `own` is a list of sonames, `data` a table of folders, "
                 "`edit` tables with `file`, `old`, `new` and `versions`.",
             ) from error
         merged = Rules(

@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tt_conda.commands.options import (
-    Channels,
-    CxxStdlib,
-    Firmware,
-    Origin,
-    Packages,
-    Pinned,
-    Python,
-    PytorchSource,
-    TtMetalVersion,
-)
+from tt_conda.commands.options import Channels, CxxStdlib, Origin, Packages, Pinned, Python, Variants
 
 
 def build(
@@ -25,14 +15,11 @@ def build(
     origin: Origin = None,
     cxx_stdlib: CxxStdlib = None,
     python: Python = None,
-    tt_metal_version: TtMetalVersion = None,
-    pytorch_source: PytorchSource = None,
+    variant: Variants = None,
     tt_source: Annotated[
         str | None,
         typer.Option(metavar="upstream|FOLDER", help="For --origin source: where tt-metal/ and others are."),
     ] = None,
-    tt_metal_build: Annotated[str | None, typer.Option(help="For --origin source: Release or Debug.")] = None,
-    firmware: Firmware = None,
     channel: Channels = None,
     sources: Annotated[
         Path | None,
@@ -59,6 +46,8 @@ def build(
       tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx
 
       tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx --sources /mnt/sources
+
+      tt-conda build tt-metal --origin source --variant tt_metal_version=0.79.0 --variant tt_metal_build=Debug
     """
     from functools import partial
 
@@ -75,10 +64,7 @@ def build(
 
         offline.check(folder)
         supply = partial(offline.supply, folder)
-    axes, instead = defaults.variants(
-        channel, pytorch_source, firmware, tt_source, tt_metal_build,
-        origin=origin, cxx_stdlib=cxx_stdlib, python=python, tt_metal_version=tt_metal_version,
-    )  # fmt: skip
+    axes, instead = defaults.variants(channel, variant, tt_source, origin=origin, cxx_stdlib=cxx_stdlib, python=python)
     show(
         run(
             packages or [], axes=axes, channels=lambda: defaults.upstreams(channel), pythons=defaults.pythons(channel),

@@ -84,20 +84,23 @@ def overridden(given: Sequence[str] | None = None) -> dict[str, list[str]]:
 
 
 def variants(
-    channel: list[str] | None, pytorch_source: list[str] | None, firmware: str | None, tt_source: str | None = None,
-    tt_metal_build: str | None = None, **axes: list[str] | None,
+    channel: list[str] | None, given: list[str] | None, tt_source: str | None = None, **axes: list[str] | None,
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:  # fmt: skip
-    """The arguments ``axes`` and ``instead`` of :func:`tt_conda.building.build.build`, from options of a command."""
-    instead = {
-        "pytorch_source": pytorch_source,
-        "tt_source": tt_source and [_source(tt_source)],
-        "tt_metal_build": tt_metal_build and [tt_metal_build],
-        "tt_firmware": firmware and [firmware],
-    }
-    return (
-        {axis: values for axis, values in axes.items() if values},
-        {**overridden(channel), **{axis: values for axis, values in instead.items() if values}},
-    )
+    """The arguments ``axes`` and ``instead`` of :func:`tt_conda.building.build.build`, from options of a command.
+
+    Raises:
+        TtCondaError: an unknown key or value in ``given`` (``--variant``), or no such folder.
+    """
+    from tt_conda.building.variants import parse_variants
+
+    wanted, instead = parse_variants(settings.project_dir() / "variants.yaml", given) if given else ({}, {})
+    for axis, values in axes.items():
+        if values:
+            wanted[axis] = [*wanted.get(axis, ()), *values]
+    if tt_source:
+        instead["tt_source"] = [_source(tt_source)]
+    replaced = {axis: values for axis, values in overridden(channel).items() if axis not in wanted}
+    return wanted, {**replaced, **instead}
 
 
 def _source(asked: str) -> str:
@@ -111,7 +114,7 @@ def _source(asked: str) -> str:
         return asked
     raise TtCondaError(
         f"--tt-source: there is no folder {asked}",
-        "Name the folder that tt-metal/ and the others are in (docs/source.md), or upstream.",
+        "Pass the folder that holds the repositories' folders (docs/source.md), or upstream.",
     )
 
 

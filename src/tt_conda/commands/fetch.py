@@ -7,16 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tt_conda.commands.options import (
-    Channels,
-    CxxStdlib,
-    Firmware,
-    Origin,
-    Packages,
-    Python,
-    PytorchSource,
-    TtMetalVersion,
-)
+from tt_conda.commands.options import Channels, CxxStdlib, Origin, Packages, Python, Variants
 
 
 def fetch(
@@ -28,9 +19,7 @@ def fetch(
     origin: Origin = None,
     cxx_stdlib: CxxStdlib = None,
     python: Python = None,
-    tt_metal_version: TtMetalVersion = None,
-    pytorch_source: PytorchSource = None,
-    firmware: Firmware = None,
+    variant: Variants = None,
     channel: Channels = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Leave the sources of this package out. Repeatable.")
@@ -53,6 +42,8 @@ def fetch(
 
       tt-conda fetch /mnt/sources torch-ttnn --origin source --without pytorch --without libtorch
 
+      tt-conda fetch /mnt/sources pytorch --variant pytorch_source=debian
+
       tt-conda fetch /mnt/sources ttnn --check
 
       tt-conda build torch-ttnn --origin source --cxx-stdlib libcxx --sources /mnt/sources
@@ -63,10 +54,7 @@ def fetch(
     from tt_conda.offline import collect
     from tt_conda.report.fetch import show
 
-    axes, instead = defaults.variants(
-        channel, pytorch_source, firmware,
-        origin=origin, cxx_stdlib=cxx_stdlib, python=python, tt_metal_version=tt_metal_version,
-    )  # fmt: skip
+    axes, instead = defaults.variants(channel, variant, origin=origin, cxx_stdlib=cxx_stdlib, python=python)
     _, _, outputs = select(settings.project_dir(), packages or [], axes, instead, without or [])
     run = collect.check if check else collect.collect
     result = run(folder.expanduser().absolute(), outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -39,14 +39,14 @@ Pinned = Annotated[
 ]
 
 Packages = Annotated[list[str] | None, typer.Argument(metavar="PACKAGE", help="Packages; none means all.")]
-Origin = Annotated[list[str] | None, typer.Option(help="wheel or source.")]
-CxxStdlib = Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx.")]
-Python = Annotated[list[str] | None, typer.Option(help="Python version X.Y.")]
-TtMetalVersion = Annotated[
-    list[str] | None, typer.Option(help="One of those in variants.yaml; --origin source: variants.source.yaml.")
-]
-PytorchSource = Annotated[list[str] | None, typer.Option(help="upstream or debian.")]
-Firmware = Annotated[
-    Literal["sfpi", "wheel"] | None,
-    typer.Option(help="For --origin source: compiled with SFPI, or taken from the published wheel."),
+Origin = Annotated[list[str] | None, typer.Option(help="wheel or source. Repeatable.")]
+CxxStdlib = Annotated[list[str] | None, typer.Option(help="libstdcxx or libcxx. Repeatable.")]
+Python = Annotated[list[str] | None, typer.Option(help="Python version X.Y. Repeatable.")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="KEY=VALUE",
+        help="Another key of variants.yaml, e.g. tt_metal_version=0.81.1; a wrong key lists them all. Repeatable.",
+    ),
 ]

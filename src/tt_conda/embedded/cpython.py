@@ -198,7 +198,8 @@ def require_any() -> dict[str, Interpreter]:
     found = interpreters()
     if not found:
         raise TtCondaError(
-            "neither CPython 3.10 nor CPython 3.12 is on this machine; the embedded channel is made with them\n"
+            f"neither {' nor '.join(f'CPython {version}' for version in VERSIONS)} is on this machine; "
+            "the embedded channel is made with them\n"
             "  looked on PATH, in pyenv's and uv's folders, /opt/python and /usr/local (Debian's own is patched "
             "and cannot be moved)",
             how_to_get(list(reversed(VERSIONS))),

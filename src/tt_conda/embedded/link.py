@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from tt_conda.elf.names import plain_soname, soname_stem
 from tt_conda.elf.read import Elf, ElfError, is_shared_object, read
 from tt_conda.elf.rewrite import Change, patch
 from tt_conda.providers import load_providers
+
+_LIBPYTHON = re.compile(r"libpython3(\.\d+)?\.so(\.1\.0)?")
+"""Of CPython's package, whichever version this is; modules find it in the program."""
 
 
 def is_glibc(soname: str) -> bool:
@@ -78,9 +82,7 @@ def settle(
         if elf.soname:
             inside.setdefault(renames.get(elf.soname, elf.soname), path)
     offered = {renames.get(elf.soname, elf.soname) for p, elf in found.items() if p.parent == lib and elf.soname}
-    if extra := sorted(
-        offered - set(provides) - {f"libpython{v}.so.1.0" for v in ("3.10", "3.12")} - {"libpython3.so"}
-    ):
+    if extra := sorted(name for name in offered - set(provides) if not _LIBPYTHON.fullmatch(name)):
         raise TtCondaError(f"{package}: puts {', '.join(extra)} into lib/, which its `provides` does not say")
     if missing := sorted(set(provides) - offered):
         raise TtCondaError(f"{package}: promises {', '.join(missing)}, but its source does not have it")

@@ -16,7 +16,7 @@ def show(urls: Sequence[str]) -> None:
     channels = [*urls, "conda-forge"]
     console.print(
         f"""\
-conda:     conda create --prefix env {" ".join(f"--channel {channel}" for channel in channels)} ttnn
+conda:     conda create --prefix env {" ".join(f"--channel {channel}" for channel in channels)} PACKAGE
 pixi.toml: channels = [{", ".join(f'"{channel}"' for channel in channels)}]
 Stop with ^C.""",
         markup=False,

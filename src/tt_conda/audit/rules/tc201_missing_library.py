@@ -42,9 +42,6 @@ RULE = Rule(
     "Ship the library, or depend on the package that provides it and set the search path accordingly.",
 )  # fmt: skip
 
-_WHEELS = {"libtorch": "torch", "pytorch": "torch"}
-"""Conda package → the wheel that provides the same library."""
-
 
 def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which names are nowhere; those that the same objects cannot load without are one finding."""
@@ -123,10 +120,11 @@ def _finding(analysis: Analysis, severity: Severity, found: dict[str, list[Lost]
 
 def _package(analysis: Analysis, name: str) -> str | None:
     """The package that is known to bring a library and is not audited: conda's, for wheels PyPI's."""
-    known = load_providers().find(name) if analysis.scene.is_for_any_machine else None
+    providers = load_providers()
+    known = providers.find(name) if analysis.scene.is_for_any_machine else None
     if not known or not known[1]:
         return None
-    return known[1] if analysis.scene.is_conda else _WHEELS.get(known[1])
+    return known[1] if analysis.scene.is_conda else providers.wheels.get(known[1])
 
 
 def _severity(analysis: Analysis, name: str, lost: list[Lost]) -> Severity:
