@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rattler_build import assemble_package
 
+from glibcs import other_glibcs, this_glibc
 from published import TORCH_020, TTNN_065, published
 from toolchain import cxx_environment
 from tt_conda.audit.audit import audit
@@ -267,3 +269,44 @@ def test_our_linker_agrees(cxx: CompileCxx, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     [finding] = findings("TC302", tmp_path / "all")
     assert f"undefined symbol: {finding.evidence[0].removeprefix('needed: ')}" in done.stderr
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_named_version_of_glibc(compile_library: Compile, tmp_path: Path, says_so: bool) -> None:
+    """Compact relocations: the linker adds GLIBC_ABI_DT_RELR where the library needs libc at all."""
+    source = 'int puts(const char *); static int a; int *b = &a; void *PyInit_x(void) { puts(""); return b; }'
+    if not says_so:
+        source = "static int a; int *b = &a; void *PyInit_x(void) { return b; }"
+    module = compile_library("x.so", source, "-Wl,-z,pack-relative-relocs")
+    [object_] = read_targets([module])
+    assert object_.elf.has_relr
+    assert any("GLIBC_ABI_DT_RELR" in versions for versions in object_.elf.version_needs.values()) == says_so
+    assert findings("TC303", wheel(tmp_path, "manylinux_2_36", module)) == []
+    [finding] = findings("TC303", wheel(tmp_path, "manylinux_2_35", module))
+    assert "GLIBC_ABI_DT_RELR, which is glibc 2.36" in finding.message
+    assert "declares only GLIBC_2.35" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("depends", "limit"),
+    [(["__glibc >=2.28,<3.0.a0"], "2.28"), (["__glibc >=2.17,<3.0.a0", "__glibc >=2.28"], "2.28"),
+     (["__glibc>=2.17"], "2.17"), (["conda-forge::__glibc >=2.17"], "2.17"), (["__glibc ==2.35"], "2.35"),
+     (["__glibc 2.35.*"], "2.35"), (["__glibc >=2.36"], None), (["__glibc >=2.17", "__glibc >=2.36"], None),
+     ([], None)],
+)  # fmt: skip
+def test_a_named_version_and_a_conda_package(
+    compile_library: Compile, tmp_path: Path, depends: list[str], limit: str | None
+) -> None:
+    source = 'int puts(const char *); static int a; int *b = &a; void *PyInit_x(void) { puts(""); return b; }'
+    module = compile_library("staged/lib/x.so", source, "-Wl,-z,pack-relative-relocs")
+    package = assemble_package("x", "1.0", "linux-64", "0", tmp_path, files_dir=module.parents[1], depends=depends).path
+    found = findings("TC303", package)
+    assert [f"declares only GLIBC_{limit} " in finding.message for finding in found] == ([True] if limit else [])
+
+
+def test_linkers_agree_on_the_named_version(compile_library: Compile, tmp_path: Path) -> None:
+    source = 'int puts(const char *); static int a; int *b = &a; int *PyInit_x(void) { puts(""); return b; }'
+    module = compile_library("x.so", source, "-Wl,-z,pack-relative-relocs")
+    assert this_glibc().opens(module) == ""
+    for glibc in other_glibcs():
+        assert ("GLIBC_ABI_DT_RELR" in glibc.opens(module)) == (glibc.version < (2, 36)), glibc

@@ -17,6 +17,7 @@ from tt_conda.audit.loader import Closure, Loaded, closure
 from tt_conda.audit.lookup import Lookup
 from tt_conda.audit.lost import Lost, lost_names, providers, roots
 from tt_conda.audit.objects import Object
+from tt_conda.audit.placement import Misplaced, misplaced
 from tt_conda.audit.resolve import MissingVersion, Resolver, missing_versions
 from tt_conda.audit.runtimes import Kind, runtime_of
 from tt_conda.audit.scene import Scene
@@ -145,7 +146,7 @@ class Analysis:
     @cached_property
     def roots(self) -> list[Object]:
         """What is opened by itself, without copies for which another one stands (:attr:`Scene.once`)."""
-        there = [item for item in self.scene if self.files.substitute(item.soname) in (None, item)]
+        there = [item for item in self.placed if self.files.substitute(item.soname) in (None, item)]
         return roots(there, self.closure)
 
     @cached_property
@@ -157,7 +158,34 @@ class Analysis:
     def lost(self) -> list[Lost]:
         """The NEEDED names that are not found."""
         program = self.host[0] if self.host else None
-        return lost_names(self.roots, self.closure, self.files, self.scene.system, program, self.nearest)
+        found = lost_names(self.roots, self.closure, self.files, self.scene.system, program, self.nearest)
+        return [lost for lost in found if not self._is_elsewhere(lost)]
+
+    @cached_property
+    def misplaced(self) -> list[Misplaced]:
+        """The files for another system, machine, C library or Python than the one where they would be used."""
+        return misplaced(self.scene, self.files.find(self.scene.program) if self.scene.program else None)
+
+    @cached_property
+    def placed(self) -> list[Object]:
+        """The objects that are for the machine where they are."""
+        return [item for item in self.scene if item not in self._misplaced_objects]
+
+    @cached_property
+    def _misplaced_objects(self) -> frozenset[Object]:
+        return frozenset(each.object for each in self.misplaced if each.object and each.is_unloadable)
+
+    def _is_elsewhere(self, lost: Lost) -> bool:
+        """Whether a name is missing only because the library, or what needs it, is for another platform."""
+        if lost.needer in self._misplaced_objects:
+            return True
+        if lost.reason != "nowhere":
+            return False
+        return lost.name in self._foreign_names or bool(self.files.named(lost.name))
+
+    @cached_property
+    def _foreign_names(self) -> frozenset[str]:
+        return frozenset(each.member.rpartition("/")[2] for each in self.scene.foreign)
 
     # ---- symbols
 

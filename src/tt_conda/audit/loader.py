@@ -172,6 +172,7 @@ def closure(
     """
     found = Closure(relocated=frozenset(item.object for each in opened for item in each.loaded))
     first = Loaded(start.path, start, "start", None)
+    host = [item for item in host if item.object.elf.machine == start.elf.machine]
     program = host[0] if host else first
     by_file = {item.object.file: item for item in reversed(host)} | {start.file: first}
     by_name = found.by_name
@@ -237,7 +238,7 @@ def search_folders(needer: Loaded, program: Loaded, system: System) -> list[tupl
 
 
 def _find(name: str, needer: Loaded, program: Loaded, system: System, files: Files) -> Loaded | None:
-    if (only := files.substitute(name)) is not None:
+    if (only := files.substitute(name)) is not None and only.elf.machine == needer.object.elf.machine:
         return Loaded(only.path, only, "once", needer)
     if "/" in name:
         path = _absolute(_expand(name, needer.path, system), system)

@@ -36,6 +36,8 @@ class Object:
     """CRC-32 of the content, where an archive says it."""
     folder: str = ""
     """The top of the target it is from; paths below it are inside."""
+    may_start: bool = True
+    """Whether it is executable by its permissions; only asked of programs."""
 
     @cached_property
     def identity(self) -> tuple[int, int]:
@@ -75,6 +77,18 @@ class Object:
     def is_module(self) -> bool:
         """Whether only dlopen by path finds it: a Python module or a plugin, which may share its name with others."""
         return not self.is_program and (self.elf.soname is None or not self.name.startswith("lib"))
+
+    @property
+    def is_for_musl(self) -> bool:
+        """Whether it was linked to musl's C library: by the names that it and its interpreter have."""
+        interpreter = (self.elf.interpreter or "").rpartition("/")[2]
+        return interpreter.startswith("ld-musl-") or any(name.startswith("libc.musl-") for name in self.elf.needed)
+
+    @property
+    def is_for_glibc(self) -> bool:
+        """Whether it was linked to glibc."""
+        interpreter = (self.elf.interpreter or "").rpartition("/")[2]
+        return interpreter.startswith("ld-linux") or "libc.so.6" in self.elf.needed
 
     @cached_property
     def is_python_module(self) -> bool:

@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 from tt_conda.audit.loader import System, this_system
-from tt_conda.audit.machine import glibc_sonames, policies
+from tt_conda.audit.machine import glibc_sonames, musl_sonames, policies
 from tt_conda.audit.objects import Object
+from tt_conda.formats.platforms import Platform
+
+
+def is_library_name(name: str) -> bool:
+    """Whether a file is named like a shared object."""
+    return name.endswith(".so") or ".so." in name
+
 
 ROOT = "/prefix"
 """The folder that represents the environment of targets that are not installed."""
@@ -31,6 +38,35 @@ class Unreadable:
     owner: str
     member: str
     why: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A file named like a library that is none for the machines that the audit knows: Mach-O, PE, ELF for others."""
+
+    owner: str
+    member: str
+    path: str
+    platform: Platform
+
+    @property
+    def is_named_for_linux(self) -> bool:
+        """Whether it is named as Linux's linker and Python look for libraries; the rest is data there."""
+        return is_library_name(self.member.rpartition("/")[2])
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The platforms and Pythons for which an owner declares to be made."""
+
+    owner: str
+    said_by: str
+    platforms: tuple[Platform, ...] = ()
+    """Empty: any."""
+    pythons: frozenset[tuple[str, str]] = frozenset()
+    """Interpreter and ABI, of a wheel: ``("cp310", "cp310")``."""
+    abi3_floor: tuple[int, int] | None = None
+    """The oldest CPython of a wheel for the stable ABI."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +99,9 @@ class Scene:
     baselines: list[Baseline] = field(default_factory=list)
     depends: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Owner → the names of the packages that it declares as dependencies."""
+    declarations: dict[str, Declaration] = field(default_factory=dict)
+    """Owner → its declaration."""
+    foreign: list[Foreign] = field(default_factory=list)
     program: str | None = None
     """The Python program that loads modules, if present."""
     once: bool = False
@@ -129,4 +168,6 @@ class Scene:
     @cached_property
     def from_machine(self) -> frozenset[str]:
         """The sonames that may come from outside the targets."""
+        if any(each.libc == "musl" for said in self.declarations.values() for each in said.platforms):
+            return musl_sonames() | glibc_sonames() | policies().sonames
         return glibc_sonames() if self.is_conda else glibc_sonames() | policies().sonames

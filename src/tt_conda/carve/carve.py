@@ -16,11 +16,15 @@ from tt_conda.carve.report import CarvedLibrary, CarveReport
 from tt_conda.carve.rules import Rules
 from tt_conda.carve.sbom import write_sbom
 from tt_conda.elf import ElfError, is_shared_object, read
-from tt_conda.elf.rewrite import apply
+from tt_conda.elf.read import MACHINES
+from tt_conda.elf.rewrite import apply, clear_executable_stack
 from tt_conda.formats.archive import extract
 from tt_conda.formats.dist_info import write_record
+from tt_conda.formats.platforms import MODULE, Platform, is_imported_by, platform_of_file, platform_of_suffix
 from tt_conda.formats.wheel import OpenWheel
 from tt_conda.providers import load_providers
+
+_LINUX = Platform("Linux", None, "glibc")
 
 
 def carve(
@@ -54,6 +58,7 @@ def carve(
         opened = [OpenWheel.open(wheel, python) for wheel in wheels]
         for wheel in opened:
             archives.enter_context(wheel.archive)
+        _check_platforms(opened)
         members = _unpack_objects(opened, stage / "objects", rules)
         plan = make_plan(members, rules, load_providers(), environment_sonames(prefix))
         root = stage / "prefix"
@@ -111,6 +116,59 @@ def _chooser(only: Sequence[str]) -> Callable[[str], bool]:
     return lambda path: not only or any(fnmatchcase(path, pattern) for pattern in only)
 
 
+def _check_platforms(wheels: Sequence[OpenWheel]) -> None:
+    """Refuse wheels whose libraries a conda package for Linux could not load, by their tags.
+
+    Raises:
+        TtCondaError: for another system, machine or C library, or for two machines.
+    """
+    machines: dict[str | None, str] = {}
+    for wheel in wheels:
+        platforms = wheel.tags.platforms
+        fitting = [each for each in platforms if each.machine in MACHINES.values() and not each.differs(_LINUX)]
+        if platforms and not fitting:
+            raise TtCondaError(
+                f"{wheel.path}: is for {' or '.join(map(str, platforms))}; only wheels for Linux with glibc, on "
+                f"{' or '.join(MACHINES.values())}, are carved",
+                "Fetch the wheel with a manylinux tag for one of these machines.",
+            )
+        machines |= {each.machine: wheel.path.name for each in fitting}
+    if len(machines) > 1:
+        raise TtCondaError(
+            " and ".join(f"{name} is for {machine}" for machine, name in machines.items()),
+            "Carve them into two prefixes, or fetch all wheels for one machine.",
+        )
+
+
+def _check_file(wheel: OpenWheel, name: str, path: Path, names: set[str]) -> None:
+    """Refuse a file that is for another platform or Python than its wheel's tags say.
+
+    Raises:
+        TtCondaError: it is.
+    """
+    folder, _, base = name.rpartition("/")
+    with path.open("rb") as file:
+        platform = platform_of_file(file.read(20))
+    if platform is None or not (base.endswith(".so") or ".so." in base):
+        return
+    way_out = "Report it to the wheel's makers. To carve the rest, pack the wheel again without this file."
+    match = MODULE.match(base)
+    said = f"{folder}/{match['stem']}" if match and match["python"] else name
+    wanted = wheel.tags.platforms
+    if wanted and all(platform.differs(each) and not platform.is_named_in(said, each) for each in wanted):
+        raise TtCondaError(f"{wheel.path}: {name} is for {platform}, not for {' or '.join(map(str, wanted))}", way_out)
+    if not match or not match["python"]:
+        return
+    siblings = [found for each in names if each.rpartition("/")[0] == folder
+                and (found := MODULE.match(each.rpartition("/")[2])) and found["stem"] == match["stem"]]  # fmt: skip
+    pythons = wheel.tags.pythons
+    if not any(is_imported_by(each, pythons) and not platform_of_suffix(each).differs(platform) for each in siblings):
+        wheels_own = ", ".join(sorted({one for one, _ in pythons}))
+        raise TtCondaError(
+            f"{wheel.path}: {name} is a module that the wheel's Python ({wheels_own}) never imports", way_out
+        )
+
+
 def _unpack_objects(wheels: Sequence[OpenWheel], folder: Path, rules: Rules) -> list[Member]:
     """Unpack what may be a shared object, outside the data folders, and read what is one."""
     members: list[Member] = []
@@ -125,6 +183,7 @@ def _unpack_objects(wheels: Sequence[OpenWheel], folder: Path, rules: Rules) -> 
         extract(wheel.archive, target, lambda name, wanted=wanted: name if name in wanted else None)  # type: ignore[misc]
         for name in names:
             path = target / name
+            _check_file(wheel, name, path, wanted)
             if not is_shared_object(path):
                 continue
             try:
@@ -210,11 +269,12 @@ def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report
         source.replace(target)
         target.chmod(0o755)
         item.original_sha256 = sha256_of(target)
+        stack = clear_executable_stack(target)
         how = apply(target, item.change)
         for link, to in item.links.items():
             _link(root / link, to)
         needed.update(item.change.needed.values())
-        report.libraries.append(_carved(item, target.stat().st_size, how))
+        report.libraries.append(_carved(item, target.stat().st_size, how, stack))
         placed.append(item)
     for spec, sonames in sorted(plan.depends.items()):
         if used := sorted(sonames & needed):
@@ -222,7 +282,7 @@ def _place_objects(plan: Plan, root: Path, chosen: Callable[[str], bool], report
     return placed
 
 
-def _carved(item: PlacedObject, size: int, how: str) -> CarvedLibrary:
+def _carved(item: PlacedObject, size: int, how: str, stack: bool) -> CarvedLibrary:
     return CarvedLibrary(
         path=item.path,
         soname=item.change.soname,
@@ -230,6 +290,7 @@ def _carved(item: PlacedObject, size: int, how: str) -> CarvedLibrary:
         member=str(item.member),
         links=sorted(item.links),
         rewritten=how,
+        stack_cleared=stack,
     )
 
 

@@ -17,6 +17,8 @@ class CarvedLibrary(BaseModel):
     """Symbolic links beside it."""
     rewritten: str
     """``nothing``, ``in place`` or ``patchelf``."""
+    stack_cleared: bool = False
+    """Whether it asked for an executable stack, and no longer does: glibc 2.41 and newer refuse to open such a one."""
 
 
 class DroppedLibrary(BaseModel):

@@ -19,7 +19,9 @@ from tt_conda.elf.file_bytes import FileBytes
 from tt_conda.elf.traces import Traces, traces
 
 _ET_DYN, _ET_EXEC = 3, 2
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
+PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_TLS = 1, 2, 3, 4, 7
+PT_GNU_STACK = 0x6474E551
+PF_X, PF_W = 1, 2
 DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_STRSZ, DT_JMPREL = (
     1,
     2,
@@ -34,7 +36,10 @@ DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_ST
 DT_SONAME, DT_RPATH, DT_SYMBOLIC, DT_RUNPATH, DT_FLAGS = 14, 15, 16, 29, 30
 _DF_SYMBOLIC = 2
 _DT_FLAGS_1, _DF_1_NODEFLIB = 0x6FFFFFFB, 0x800
+DT_RELR = 36
 _COPY = frozenset({5, 1024})  # R_X86_64_COPY, R_AARCH64_COPY
+_TPOFF = frozenset({18, 1030})  # R_X86_64_TPOFF64, R_AARCH64_TLS_TPREL64: an offset in the static TLS block
+_SPECIAL = _COPY | _TPOFF
 _VER_FLG_WEAK, _HIDDEN = 2, 0x8000
 DT_VERSYM, DT_RELACOUNT = 0x6FFFFFF0, 0x6FFFFFF9
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
@@ -48,7 +53,8 @@ MACHINES = {62: "x86_64", 183: "aarch64"}
 
 _NOT_LOCAL = bytes(info >= 16 for info in range(256))  # STB_LOCAL is 0
 _WEAK = bytes(info >> 4 == 2 for info in range(256))
-_UNIQUE = bytes(info >> 4 > 2 for info in range(256))  # STB_GNU_UNIQUE
+_UNIQUE = bytes(info >> 4 > 2 for info in range(256))
+_GNU_UNIQUE = bytes(info >> 4 == 10 for info in range(256))  # STB_GNU_UNIQUE
 _PROTECTED = bytes(other & 3 == 3 for other in range(256))
 """st_info and st_other → 0 or 1, for bytes.translate."""
 
@@ -57,14 +63,19 @@ class ElfError(ValueError):
     """The file is not a readable ELF object; the message names the file and the place."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One program header, sizes and offsets in bytes."""
 
     kind: int
+    flags: int
     offset: int
     address: int
     file_size: int
+    memory_size: int
+    alignment: int
+    at: int
+    """Offset of the header in the file."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,11 @@ class Symbols:
     """Defined as a program's copy of another object's variable (copy relocations)."""
     old: frozenset[str] = frozenset()
     """Defined only for references with a version: no version of the name is the default (``name@VERSION``)."""
+    unique_sizes: dict[str, int] = field(default_factory=dict)
+    """Name in ``unique`` → its size in bytes."""
+    static_tls: frozenset[str] = frozenset()
+    """Thread-local variables that it accesses in the initial-exec model, which need static TLS; ``""``: its own local
+    ones."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +147,8 @@ class Elf:
     entries: tuple[DynamicEntry, ...] = field(repr=False)
     strtab: tuple[int, int] = field(repr=False)
     """File offset and size of .dynstr in bytes."""
+    segments: tuple[Segment, ...] = field(repr=False)
+    """The program headers that decide whether it loads, in their order: PT_LOAD, PT_TLS, PT_GNU_STACK."""
 
     @property
     def is_dynamic(self) -> bool:
@@ -151,6 +169,31 @@ class Elf:
     def avoids_default(self) -> bool:
         """Whether the machine's default folders are not searched for its dependencies (``-z nodefaultlib``)."""
         return any(e.tag == _DT_FLAGS_1 and e.value & _DF_1_NODEFLIB for e in self.entries)
+
+    @property
+    def wants_executable_stack(self) -> bool:
+        """Whether loading it needs an executable stack: PT_GNU_STACK says so, or is absent where that is the default.
+
+        The defaults are glibc's (DEFAULT_STACK_PERMS in sysdeps/x86_64/stackinfo.h and sysdeps/aarch64/stackinfo.h).
+        The last header counts (elf/dl-load.c).
+        """
+        flags = [s.flags for s in self.segments if s.kind == PT_GNU_STACK]
+        return bool(flags[-1] & PF_X) if flags else self.machine == "x86_64"
+
+    @property
+    def loads(self) -> list[Segment]:
+        """The parts of the file that the linker maps (PT_LOAD)."""
+        return [s for s in self.segments if s.kind == PT_LOAD]
+
+    @property
+    def tls(self) -> tuple[int, int]:
+        """Size and alignment of its thread-local variables in bytes (PT_TLS)."""
+        return next(((s.memory_size, max(1, s.alignment)) for s in self.segments if s.kind == _PT_TLS), (0, 1))
+
+    @property
+    def has_relr(self) -> bool:
+        """Whether it has relocations in the compact form (DT_RELR, gABI)."""
+        return any(e.tag == DT_RELR for e in self.entries)
 
     @cached_property
     def symbols(self) -> Symbols:
@@ -223,13 +266,14 @@ class _Image:
             raise ElfError(f"{self.path}: program headers of {size} bytes")
         found = []
         for index in range(count):
-            p_type, _, offset, address, _, file_size = self.unpack("<IIQQQQ", table + index * size)
-            found.append(Segment(p_type, offset, address, file_size))
+            at = table + index * size
+            p_type, flags, offset, address, _, file_size, memory, alignment = self.unpack("<IIQQQQQQ", at)
+            found.append(Segment(p_type, flags, offset, address, file_size, memory, alignment, at))
         return kind, machine, found
 
     def to_offset(self, address: int, segments: list[Segment]) -> int:
         for s in segments:
-            if s.kind == _PT_LOAD and s.address <= address < s.address + s.file_size:
+            if s.kind == PT_LOAD and s.address <= address < s.address + s.file_size:
                 return address - s.address + s.offset
         raise ElfError(f"{self.path}: no segment contains address {address:#x}")
 
@@ -277,6 +321,7 @@ class _Image:
             version_offsets=version_offsets,
             entries=tuple(entries),
             strtab=table,
+            segments=tuple(s for s in segments if s.kind in (PT_LOAD, _PT_TLS, PT_GNU_STACK)),
         )
 
     def _dynamic(self, segments: list[Segment]) -> list[DynamicEntry]:
@@ -379,23 +424,31 @@ class _Image:
                 name if name.isascii() else name.encode("latin-1").decode("utf-8", "surrogateescape") for name in names
             ]
         is_defined = [keep and section for keep, section in zip(named, sections, strict=True)]
-        used = borrowed = protected = frozenset[str]()
+        used = borrowed = protected = static_tls = frozenset[str]()
         relocated = self._relocated_symbols(values, segments, count)
         if any(relocated):
             marks = list(zip(names, is_defined, relocated, strict=True))
-            used = frozenset(name for name, here, mark in marks if mark == 1 and here)
+            used = frozenset(name for name, here, mark in marks if mark in (1, 5) and here)
             borrowed = frozenset(name for name, here, mark in marks if mark & 2 and here)
+            if max(relocated) & 4:
+                static_tls = frozenset(name for name, _, mark in marks if mark & 4)
         if 1 in (hides := others.translate(_PROTECTED)):
             protected = frozenset(
                 name for name, here, mark in zip(names, is_defined, hides, strict=True) if mark and here
             )
+        unique_sizes = {}
+        if 1 in (singles := infos.translate(_GNU_UNIQUE)):
+            sizes = memoryview(table).cast("Q")[2::3].tolist()
+            unique_sizes = {
+                name: size for name, here, size in compress(zip(names, is_defined, sizes, strict=True), singles) if here
+            }
         wanted, given, old = self._versions_of(values, segments, (names, named, sections))
         return Symbols(
             frozenset(compress(names, is_defined)),
             frozenset(name for name, keep, section in zip(names, named, sections, strict=True) if keep and not section),
             frozenset(compress(names, infos.translate(_WEAK))) - {""},
             frozenset(compress(names, infos.translate(_UNIQUE))) - {""},
-            protected, wanted, given, used, borrowed, old,
+            protected, wanted, given, used, borrowed, old, unique_sizes, static_tls,
         )  # fmt: skip
 
     def _check_names(self, offsets: list[int], strings: bytes) -> None:
@@ -444,9 +497,10 @@ class _Image:
         return memoryview(self.table(values[DT_VERSYM], 2 * count, segments)).cast("H").tolist(), names
 
     def _relocated_symbols(self, values: dict[int, int], segments: list[Segment], count: int) -> bytearray:
-        """For each symbol, whether a relocation refers to it (gABI, r_info): 1, or 2 for a copy relocation.
+        """For each symbol, whether a relocation refers to it (gABI, r_info).
 
-        Tables that extend past the end of the file are ignored.
+        1 if so, plus 2 for a copy relocation, plus 4 for one that needs static TLS; the first symbol stands for the
+        object's own local variables. Tables that extend past the end of the file are ignored.
         """
         flags = bytearray(count)
         for tag, size, relative in ((DT_RELA, DT_RELASZ, DT_RELACOUNT), (DT_JMPREL, DT_PLTRELSZ, None)):
@@ -460,12 +514,12 @@ class _Image:
                 for index in set(words[3::6].tolist()):
                     if index < count:
                         flags[index] |= 1
-                if not _COPY.isdisjoint(kinds := words[2::6].tolist()):
+                if not _SPECIAL.isdisjoint(kinds := words[2::6].tolist()):
                     for index, kind in zip(words[3::6].tolist(), kinds, strict=True):
-                        if kind in _COPY and index < count:
-                            flags[index] |= 2
+                        if kind in _SPECIAL and index < count:
+                            flags[index] |= 2 if kind in _COPY else 4
         if flags:
-            flags[0] = 0
+            flags[0] &= 4
         return flags
 
     def references(self, elf: Elf) -> References:

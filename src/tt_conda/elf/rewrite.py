@@ -16,14 +16,25 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_error_in
-from tt_conda.elf.read import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, Elf, ElfError, read, string_references
+from tt_conda.elf.read import (
+    DT_NEEDED,
+    DT_RPATH,
+    DT_RUNPATH,
+    DT_SONAME,
+    PF_X,
+    PT_GNU_STACK,
+    Elf,
+    ElfError,
+    read,
+    string_references,
+)
 
 _REPORT = "This is a bug of tt-conda or of patchelf; please report it with the wheel's name."
 
@@ -102,6 +113,35 @@ def _replacing(before: Elf, change: Change, how: str) -> Iterator[Path]:
         raise TtCondaError(f"{before.path}: the rewritten file cannot be read ({error})", _REPORT) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def clear_executable_stack(path: Path) -> bool:
+    """Make an object stop asking for an executable stack, which glibc 2.41 and newer refuse to a library.
+
+    The flag is cleared in place; patchelf adds the header PT_GNU_STACK where there is none.
+
+    Returns:
+        Whether it asked for one.
+
+    Raises:
+        ElfError: ``path`` is not a readable ELF file.
+        TtCondaError: patchelf failed, or the object still asks.
+    """
+    before = read(path, symbols=True)
+    if not before.wants_executable_stack:
+        return False
+    headers = [segment for segment in before.segments if segment.kind == PT_GNU_STACK]
+    if headers:
+        with path.open("r+b") as file:
+            for header in headers:
+                file.seek(header.at + 4)
+                file.write(struct.pack("<I", header.flags & ~PF_X))
+    else:
+        _run_patchelf(before, ["--clear-execstack"], path)
+    after = read(path)
+    if after.wants_executable_stack or after.symbols != before.symbols or _says(after) != _says(before):
+        raise TtCondaError(f"{path}: its request for an executable stack cannot be cleared", _REPORT)
+    return True
 
 
 def _says(elf: Elf) -> tuple[str | None, tuple[str, ...], str | None]:
@@ -232,8 +272,7 @@ def _wipe_stale_paths(path: Path) -> None:
 
 
 def _patchelf(elf: Elf, change: Change, target: Path) -> None:
-    command = [_patchelf_program()]
-    command += ["--force-rpath", "--set-rpath", change.rpath] if change.rpath else ["--remove-rpath"]
+    command = ["--force-rpath", "--set-rpath", change.rpath] if change.rpath else ["--remove-rpath"]
     if change.soname is not None and change.soname != elf.soname:
         command += ["--set-soname", change.soname]
     for old in dict.fromkeys(elf.needed):
@@ -241,7 +280,11 @@ def _patchelf(elf: Elf, change: Change, target: Path) -> None:
             command += ["--replace-needed", old, new]
     for name in change.added:
         command += ["--add-needed", name]
-    command += ["--output", str(target), str(elf.path)]
+    _run_patchelf(elf, command, target)
+
+
+def _run_patchelf(elf: Elf, options: Sequence[str], target: Path) -> None:
+    command = [_patchelf_program(), *options, "--output", str(target), str(elf.path)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         said = os.strerror(errno.EFBIG) if done.returncode == -signal.SIGXFSZ else done.stderr

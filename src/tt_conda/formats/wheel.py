@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.formats.archive import DAMAGED_ZIP, open_wheel, safe_members
+from tt_conda.formats.platforms import WheelTags, wheel_tags
 
 _LICENSE = re.compile(r"(licenses/.+|(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$", re.IGNORECASE)
 
@@ -136,6 +138,11 @@ class OpenWheel:
                 "Fetch the wheel again.",
             )
         return cls(path, path.name.split("-")[0], str(version), archive, members, python, infos.pop())
+
+    @cached_property
+    def tags(self) -> WheelTags:
+        """For what the file name says that the wheel is; nothing where it is not a valid one."""
+        return wheel_tags(self.path.name) or WheelTags((), frozenset())
 
     def destination(self, member: str) -> str:
         """The path of a member below the prefix or package; see :func:`destination`."""

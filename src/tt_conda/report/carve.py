@@ -27,6 +27,11 @@ def show(report: CarveReport, prefix: Path, *, as_json: bool = False) -> None:
         console.print(f"\ndropped: {len(report.dropped)} copies, {report.dropped_bytes / 1e6:.1f} MB")
         for copy in report.dropped:
             console.print(f"  {copy.member}: {copy.why}", style="dim")
+    if cleared := [library.path for library in report.libraries if library.stack_cleared]:
+        console.print(
+            f"\nno longer asking for an executable stack, which glibc 2.41 refuses to libraries: {', '.join(cleared)}. "
+            "Code that runs on the stack (nested functions in GNU C) crashes without one."
+        )
     if report.depends:
         console.print("\nneeds: " + ", ".join(f"{spec} ({', '.join(s)})" for spec, s in report.depends.items()))
     console.print(f"\n{report.files:,} files in {prefix}, {report.library_bytes / 1e6:.1f} MB of them shared objects")

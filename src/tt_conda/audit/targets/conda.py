@@ -13,16 +13,18 @@ from itertools import count
 from pathlib import Path
 
 from tt_conda.audit.objects import Object
-from tt_conda.audit.scene import Baseline, Scene
+from tt_conda.audit.scene import Baseline, Declaration, Scene
 from tt_conda.audit.targets import depends
-from tt_conda.audit.targets.candidates import SYSROOT, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.candidates import SYSROOT, foreign, may_be_object, promises_object, unreadable
 from tt_conda.base.documents import read_json
 from tt_conda.base.files import disk_errors
 from tt_conda.elf import HEAD, Elf, ElfError, is_object, read
 from tt_conda.formats import conda
+from tt_conda.formats.platforms import platform_of_file, platform_of_subdir
 from tt_conda.formats.wheel import site_packages
 
-_GLIBC = re.compile(r"^__glibc\s+>=\s*([\d.]+)")
+_GLIBC = re.compile(r"^(?:[\w-]+::)?__glibc\s*(?:>=|==?|~=)?\s*(\d+(?:\.\d+)*)")
+"""The oldest glibc in a match spec; upper bounds may follow."""
 _LIMIT = 8 << 30
 """Bytes; a larger member is not a library."""
 
@@ -35,6 +37,10 @@ class _Unpacked:
     files: dict[str, Path] = field(default_factory=dict)
     """Member → path of its content."""
     crcs: dict[str, int] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
+    """Member → its permissions."""
+    foreign: dict[str, bytes] = field(default_factory=dict)
+    """Member that is a program or library for another system → its first bytes."""
     links: dict[str, str] = field(default_factory=dict)
     """Symbolic link → its text."""
     numbers: Iterator[int] = field(default_factory=count)
@@ -119,9 +125,11 @@ def _take(found: _Unpacked, tar: tarfile.TarFile, entry: tarfile.TarInfo, folder
     elif entry.issym():
         found.links[name] = entry.linkname
     elif entry.isreg() and entry.size < _LIMIT:
+        found.modes[name] = entry.mode
         _keep(found, name, conda.content(tar, entry), folder)
     elif entry.islnk() and (target := entry.linkname.removeprefix("./")) in found.files:
         found.files[name], found.crcs[name] = found.files[target], found.crcs[target]
+        found.modes[name] = found.modes[target]
 
 
 def _keep(found: _Unpacked, name: str, content: bytes, folder: Path) -> None:
@@ -132,6 +140,8 @@ def _keep(found: _Unpacked, name: str, content: bytes, folder: Path) -> None:
         found.files[name], found.crcs[name] = path, zlib.crc32(content)
     elif promises_object(name.rpartition("/")[2], content[:HEAD]):
         found.damaged.append(name)
+    elif platform_of_file(content[:HEAD]):
+        found.foreign[name] = content[:HEAD]
 
 
 def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) -> None:
@@ -145,6 +155,9 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
         if match := _GLIBC.match(str(spec)):
             glibc = tuple(int(part) for part in match[1].split(".") if part)
             scene.baselines.append(Baseline(owner, glibc, f"its dependency {spec}"))
+    if isinstance(subdir := index.get("subdir"), str):
+        platform = platform_of_subdir(subdir)
+        scene.declarations[owner] = Declaration(owner, f"its subdir {subdir}", (platform,) if platform.system else ())
     for member, target in unpacked.links.items():
         scene.links[f"{root}/{conda.installed_path(member, site)}"] = target
     for member, path in sorted(unpacked.files.items()):
@@ -157,10 +170,15 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
         installed = f"{root}/{conda.installed_path(member, site)}"
         if installed not in unpacked.objects:
             size, crc = path.stat().st_size, unpacked.crcs[member]
-            unpacked.objects[installed] = Object(installed, owner, member, size, elf, path.read_bytes, crc, root)
+            may_start = bool(unpacked.modes[member] & 0o111)
+            unpacked.objects[installed] = Object(
+                installed, owner, member, size, elf, path.read_bytes, crc, root, may_start
+            )
         scene.add(unpacked.objects[installed])
         if re.fullmatch(r"bin/python3\.\d+", member):
             scene.program = scene.program or f"{root}/bin/python"
             scene.links.setdefault(f"{root}/bin/python", Path(member).name)
+    for member, head in unpacked.foreign.items():
+        foreign(scene, owner, member, f"{root}/{conda.installed_path(member, site)}", head)
     for member in unpacked.damaged:
         unreadable(scene, owner, member, "named like a shared object but empty, truncated or overwritten")

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from tt_conda.audit.objects import Object
 from tt_conda.audit.scene import Scene
-from tt_conda.audit.targets.candidates import SYSROOT, may_be_object, promises_object, unreadable
+from tt_conda.audit.targets.candidates import SYSROOT, foreign, may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata, of_specs
 from tt_conda.base.documents import read_json
 from tt_conda.elf import HEAD, ElfError, is_object, read
@@ -75,9 +75,13 @@ def _read(scene: Scene, path: str, owner: str, member: str, top: str) -> None:
         if is_object(head):
             elf = read(Path(path), symbols=True)
             if elf.is_dynamic:
-                scene.add(Object(path, owner, member, os.stat(path).st_size, elf, Path(path).read_bytes, folder=top))  # noqa: PTH116
+                found = os.stat(path)  # noqa: PTH116
+                may_start = bool(found.st_mode & 0o111)
+                scene.add(Object(path, owner, member, found.st_size, elf, Path(path).read_bytes, None, top, may_start))
         elif promises_object(path.rpartition("/")[2], head):
             unreadable(scene, owner, member, "named like a shared object but empty, truncated or overwritten")
+        else:
+            foreign(scene, owner, member, path, head)
     except (ElfError, OSError) as error:
         unreadable(scene, owner, member, str(error).removeprefix(f"{path}: "))
 

@@ -16,11 +16,12 @@ from isal import isal_zlib
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from tt_conda.audit.objects import Object
-from tt_conda.audit.scene import Baseline, Scene
-from tt_conda.audit.targets.candidates import may_be_object, promises_object, unreadable
+from tt_conda.audit.scene import Baseline, Declaration, Scene
+from tt_conda.audit.targets.candidates import foreign, may_be_object, promises_object, unreadable
 from tt_conda.audit.targets.depends import of_metadata
 from tt_conda.elf import HEAD, Elf, ElfError, is_object, read
 from tt_conda.formats.archive import DAMAGED_ZIP
+from tt_conda.formats.platforms import platform_of_file, wheel_tags
 from tt_conda.formats.wheel import destination
 
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
@@ -56,6 +57,10 @@ def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
                     scene.depends[owner] = of_metadata(archive.read(name).decode(errors="replace"), python)
     except (OSError, *_DAMAGED) as error:
         unreadable(scene, owner, file.name, f"not a readable wheel ({error}), perhaps truncated")
+    if tags := wheel_tags(file.name):
+        scene.declarations[owner] = Declaration(
+            owner, "the tags in its file name", tags.platforms, tags.pythons, tags.abi3_floor
+        )
     if glibc := _glibc(file.name):
         scene.baselines.append(Baseline(owner, glibc, "the platform tag in its file name", manylinux=True))
 
@@ -66,7 +71,7 @@ def _read_members(
     owner, root, python = place
     descriptor = archive.fp.fileno() if archive.fp else -1
 
-    def one(info: zipfile.ZipInfo) -> Elf | str | None:
+    def one(info: zipfile.ZipInfo) -> Elf | bytes | str | None:
         try:
             found = _object(archive, descriptor, info, scene)
         except (ElfError, OSError, *_DAMAGED) as error:
@@ -82,8 +87,11 @@ def _read_members(
                 unreadable(scene, owner, info.filename, elf)
             elif elf is not None:
                 path = f"{root}/{destination(info.filename, file.name.split('-')[0], python)}"
-                again = _Reader(file, info.filename)
-                scene.add(Object(path, owner, info.filename, info.file_size, elf, again, info.CRC, root))
+                if isinstance(elf, bytes):
+                    foreign(scene, owner, info.filename, path, elf)
+                    continue
+                again, may_start = _Reader(file, info.filename), _is_executable(info, path, root)
+                scene.add(Object(path, owner, info.filename, info.file_size, elf, again, info.CRC, root, may_start))
 
 
 class _Reader:
@@ -97,14 +105,26 @@ class _Reader:
             return archive.read(self.member)
 
 
-def _object(archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, scene: Scene) -> Elf | str | None:
-    """The facts of a member; None for other files, and a reason for a damaged object."""
+def _is_executable(info: zipfile.ZipInfo, path: str, root: str) -> bool:
+    """Whether installers make a member executable: scripts always, others by their permissions in the archive."""
+    return bool(info.external_attr >> 16 & 0o111) or path.startswith(f"{root}/bin/")
+
+
+def _object(
+    archive: zipfile.ZipFile, descriptor: int, info: zipfile.ZipInfo, scene: Scene
+) -> Elf | bytes | str | None:  # fmt: skip
+    """The facts of a member, or its first bytes if it is for another system; None for other files.
+
+    A reason for a damaged object.
+    """
     begin, end = _span(descriptor, info)
     deflated = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & 1
     head = _beginning(os.pread(descriptor, _FIRST, begin)) if deflated else archive.read(info)[:HEAD]
     if not is_object(head):
         name = info.filename.rpartition("/")[2]
-        return "named like a shared object but is not one" if promises_object(name, head) else None
+        if promises_object(name, head):
+            return "named like a shared object but is not one"
+        return head if platform_of_file(head) else None
     if not deflated:
         elf, crc = read(Path(info.filename), archive.read(info)), info.CRC  # zipfile compares it
     elif info.file_size > _IN_MEMORY:
