@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -25,6 +27,12 @@ _running: set[subprocess.Popen[str]] = set()
 
 stopped = threading.Event()
 """Set while ^C ends a pool: threads that download by themselves look at it between two pieces."""
+
+
+def find_program(name: str) -> str | None:
+    """A program of this interpreter's environment, else from PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.is_file() else shutil.which(name)
 
 
 def run(

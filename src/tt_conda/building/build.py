@@ -19,6 +19,7 @@ from typing import Any
 from rattler_build import VariantConfig
 
 from tt_conda.base import settings
+from tt_conda.base.code import code_of, files_digest
 from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import digest_of, disk_errors, locked, write_atomically
@@ -36,15 +37,15 @@ COMPRESSION = 9
 """zstd level of the packages: 19 makes the suite 6 % smaller and the build five times slower."""
 
 CARVER = "tt-conda"
-"""The package that recipes carve with. It changes oftener than what it does, which ``_TOOL`` and its needs tell."""
+"""The package that recipes carve with. It changes oftener than what it does, which ``TOOL`` and its needs tell."""
 
 INTERNAL = ".internal"
 """The folder in a project's channel, a channel itself, for packages that others are only built with. Nothing that is
 published, audited or installed from the channel sees them."""
 
-_TOOL = ("base", "carve", "commands/carve.py", "elf", "formats", "inputs", "providers.py", "providers.toml")
-"""The parts of tt-conda that recipes run, carve/ and the layers below it: when they change, what was carved with them
-is built again."""
+TOOL = "tt_conda.commands.carve"
+"""The part of tt-conda that recipes run: when its code changes, what was carved with it is built again. What it imports
+is found by reading; the libraries and programs it uses are in the packages that it is built with."""
 
 
 @dataclass
@@ -233,7 +234,7 @@ class Builder:
         if folders:
             parts["sources"] = digest_of(sorted(folders))
         if CARVER in output.requirements:
-            parts["tool"] = digest_of([source / name for name in _TOOL])
+            parts["tool"] = files_digest(code_of(TOOL, root=source), source)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _made_against(self, output: Output, outputs: Sequence[Output]) -> list[str]:

@@ -25,9 +25,6 @@ from tt_conda.channel.index import known_sha256, records
 from tt_conda.elf import ElfError, is_shared_object, plain_soname, read
 from tt_conda.formats import conda
 
-_FORMAT = 2
-"""Increment it when the facts below change, to invalidate the cache."""
-
 
 class ObjectFacts(BaseModel):
     """One shared object or program of a package."""
@@ -66,7 +63,7 @@ class PackageFacts(BaseModel):
         return f"{self.name}-{self.version}-{self.build}"
 
 
-_KNOWN: FactCache[PackageFacts] = FactCache("facts", PackageFacts)
+_KNOWN: FactCache[PackageFacts] = FactCache("facts", PackageFacts, __name__)
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,9 @@ def package_facts(package: Path) -> PackageFacts:
 
 
 def _facts(package: Path, sha256: str) -> PackageFacts:
-    key = f"{sha256}-{_FORMAT}"
-    if (facts := _KNOWN.get(key)) is None:
+    if (facts := _KNOWN.get(sha256)) is None:
         facts = _read(package)
-        _KNOWN.put(key, facts)
+        _KNOWN.put(sha256, facts)
     return facts
 
 

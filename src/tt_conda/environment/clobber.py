@@ -15,7 +15,7 @@ from tt_conda.channel import network
 from tt_conda.formats import conda
 from tt_conda.formats.wheel import site_packages
 
-_KNOWN: FactCache[list[str]] = FactCache("paths", list[str])
+_KNOWN: FactCache[list[str]] = FactCache("paths", list[str], __name__)
 
 
 def check_clobber(records: Sequence[RepoDataRecord]) -> dict[str, list[str]]:

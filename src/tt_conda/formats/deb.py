@@ -9,6 +9,8 @@ from pathlib import Path
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_error_in, disk_errors
 
+PROGRAMS = ("dpkg-deb",)
+
 
 def unpack_deb(path: Path, dest: Path) -> None:
     """Unpack the files of a .deb below ``dest`` (``dpkg-deb`` itself refuses members that escape)."""

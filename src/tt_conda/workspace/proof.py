@@ -14,9 +14,8 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +24,7 @@ from rattler.exceptions import SolverError
 from tt_conda.audit.audit import audit
 from tt_conda.audit.config import load_config
 from tt_conda.audit.finding import Finding, Severity
+from tt_conda.audit.loader import this_system
 from tt_conda.audit.mapped import MappedObject, mapped_objects, parse_probe, probe_command, problems
 from tt_conda.audit.targets import read_targets
 from tt_conda.audit.verdict import judge
@@ -32,17 +32,14 @@ from tt_conda.base import settings
 from tt_conda.base.cache import FactCache
 from tt_conda.base.documents import DocumentError, read_toml
 from tt_conda.base.errors import TtCondaError
-from tt_conda.base.files import digest_of, disk_errors
+from tt_conda.base.files import disk_errors
 from tt_conda.base.progress import stage
 from tt_conda.building.inventory import package_facts
 from tt_conda.environment import solver
 from tt_conda.environment.install import install
 from tt_conda.environment.shell import activated
-from tt_conda.inputs.lock import find_wheel, load
+from tt_conda.inputs.lock import Wheel, find_wheel, load
 from tt_conda.inputs.wheels import fetch_wheel
-
-_FORMAT = 5
-"""Raise it when the probe changes: environments are then looked at again."""
 
 
 class _ProofTable(BaseModel):
@@ -105,7 +102,7 @@ class _Seen(_ProofTable):
     findings: list[Finding]
 
 
-_KNOWN: FactCache[_Seen] = FactCache("proofs", _Seen)
+_KNOWN: FactCache[_Seen] = FactCache("proofs", _Seen, __name__)
 
 
 @dataclass
@@ -176,7 +173,9 @@ def _look(item: ProvedEnvironment, folder: Path, channels: Sequence[str | Path],
     records = install([*item.specs, f"python {item.python}.*"], prefix, channels)
     packages = sorted(r.sha256.hex() for r in records if r.sha256)
     config = load_config(folder=folder)
-    identity = json.dumps([_FORMAT, item.model_dump_json(), str(prefix), packages, config.model_dump_json(), _rules()])
+    wheels = [_find(pin, folder).sha256 for pin in item.wheels]
+    machine = asdict(this_system())  # where the linker looks for what comes from outside the environment
+    identity = json.dumps([item.model_dump_json(), str(prefix), packages, wheels, config.model_dump_json(), machine])
     key = hashlib.sha256(identity.encode()).hexdigest()
     seen = _KNOWN.get(key)
     if seen is None or not all(Path(name).is_file() for name in seen.files):
@@ -197,14 +196,6 @@ def _look(item: ProvedEnvironment, folder: Path, channels: Sequence[str | Path],
     proof.audits[item.name] = (seen.objects, seen.findings)
     wrong = [f"{f.code} {f.message}" for f in seen.findings if f.severity is not Severity.NOTE]
     proof.problems += [f"{item.name}: {text}" for text in [*problems(objects, prefix), *wrong]]
-
-
-@lru_cache
-def _rules() -> str:
-    """A digest of the audit and the layers below it: an environment is audited again when it changes."""
-    folder = Path(__file__).parents[1]
-    parts = ("audit", "base", "elf", "formats", "inputs", "providers.py", "providers.toml")
-    return digest_of(folder / name for name in parts)
 
 
 def _import(prefix: Path, item: ProvedEnvironment, python: Path | None = None) -> list[Path]:
@@ -235,7 +226,7 @@ def _mapped_from_wheels(prefix: Path, item: ProvedEnvironment, folder: Path) -> 
         options = ["--without-pip", "--system-site-packages"]
         subprocess.run([prefix / "bin" / "python", "-I", "-m", "venv", *options, venv], check=True)
         for pin in item.wheels:
-            wheel = fetch_wheel(find_wheel(load(folder / pin.lock), version=pin.version, python=pin.python))
+            wheel = fetch_wheel(_find(pin, folder))
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(site_packages)
         files = [path for path in _import(prefix, item, venv / "bin" / "python") if venv in path.parents]
@@ -244,12 +235,15 @@ def _mapped_from_wheels(prefix: Path, item: ProvedEnvironment, folder: Path) -> 
     return found
 
 
+def _find(pin: PinnedWheel, folder: Path) -> Wheel:
+    return find_wheel(load(folder / pin.lock), version=pin.version, python=pin.python)
+
+
 def _compare(comparison: SizeComparison, file: Path) -> tuple[int, int]:
     before = 0
     for wanted in comparison.wheels:
         lock = file.parent / wanted.lock
-        pin = find_wheel(load(lock), version=wanted.version, python=wanted.python)
-        before += _wheel_bytes(fetch_wheel(pin, lock=lock))
+        before += _wheel_bytes(fetch_wheel(_find(wanted, file.parent), lock=lock))
     after = 0
     for pattern in comparison.packages:
         found = [p for p in settings.output_dir().glob("*/*.conda") if fnmatchcase(p.stem, pattern)]
