@@ -333,3 +333,33 @@ def test_an_installed_library_for_another_machine(compile_library: Compile, tmp_
     (tmp_path / "env/conda-meta/one-1-0.json").write_text(json.dumps(record))
     finding = one_finding(tmp_path / "env")
     assert (finding.severity, finding.places[0].owner) == (Severity.ERROR, "one 1")
+
+
+CALLS = "void *{name}(void); int PyInit__x(void) {{ return {name}() != 0; }}"
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "severity"),
+    [("cp310-abi3", "PyList_GetItemRef", Severity.ERROR), ("cp313-abi3", "PyList_GetItemRef", None),
+     ("cp38-abi3", "PyType_GetName", Severity.ERROR), ("cp311-abi3", "PyType_GetName", None),
+     ("cp38-abi3", "PyList_New", None), ("cp310-abi3", "_PyObject_GetState", Severity.WARNING),
+     ("cp310-cp310", "PyList_GetItemRef", None)],
+)  # fmt: skip
+def test_the_floor_of_the_stable_abi(
+    compile_library: Compile, tmp_path: Path, tag: str, name: str, severity: Severity | None
+) -> None:
+    file_name = "_x.abi3.so" if tag.endswith("abi3") else "_x.so"
+    module = compile_library("x.so", CALLS.format(name=name))
+    target = wheel(tmp_path, {f"x/{file_name}": module.read_bytes()}, f"{tag}-manylinux_2_28_x86_64")
+    assert [finding.severity for finding in findings(target, code="TC305")] == ([severity] if severity else [])
+    if name == "PyList_GetItemRef":  # what this Python says: it is new in 3.13
+        code = f"import ctypes, os; ctypes.CDLL({str(module)!r}, os.RTLD_NOW)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (f"undefined symbol: {name}" in done.stderr) == (sys.version_info < (3, 13))
+
+
+def test_a_weak_import_does_not_count(compile_library: Compile, tmp_path: Path) -> None:
+    code = "__attribute__((weak)) void *PyList_GetItemRef(void); int PyInit__x(void) { return !!PyList_GetItemRef; }"
+    module = compile_library("x.so", code)
+    target = wheel(tmp_path, {"x/_x.abi3.so": module.read_bytes()}, "cp310-abi3-manylinux_2_28_x86_64")
+    assert findings(target, code="TC305") == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from tt_conda.audit.objects import Object
 from tt_conda.elf import plain_soname
@@ -34,7 +35,9 @@ def libraries(objects: Iterable[Object]) -> list[Copies]:
     """Group objects by the library that they are copies of; most are alone.
 
     Modules and plugins share names without being copies (``_version.so``), so names count for them only if something
-    links to that name. Content is equal if size and CRC-32 are; only files of equal size are read.
+    links to that name. Those of different owners are also one if their exports are, as bundling may have renamed it
+    (``libcurl-fiona.so.4`` beside ``libcurl.so.4``). Content is equal if size and CRC-32 are; only files of equal size
+    are read.
     """
     items = list(dict.fromkeys(objects))
     leader = {item: item for item in items}
@@ -65,6 +68,8 @@ def libraries(objects: Iterable[Object]) -> list[Copies]:
                 if _same(one, other):
                     join(one, other)
                     break
+    for one, other in _renamed([item for item in items if is_library(item, linked)]):
+        join(one, other)
     for group in sizes.values():
         by_content: dict[tuple[int, int], Object] = {}
         for item in group if len(group) > 1 else ():
@@ -73,6 +78,43 @@ def libraries(objects: Iterable[Object]) -> list[Copies]:
     for item in items:
         found[top(item)].append(item)
     return [Copies(_name(group), tuple(group)) for group in found.values()]
+
+
+_MANY, _FEW = 50, 10
+"""Fewest exports with which two libraries can be one: under any names, and where one name extends the other."""
+
+
+def _renamed(libraries: Sequence[Object]) -> Iterator[tuple[Object, Object]]:
+    """Pairs of libraries of different owners that are one under two names: nine in ten exports are in both.
+
+    Where the names are not alike, 19 of 20 must be. Only pairs that share one of their first exports, in the order of
+    the alphabet, are compared.
+    """
+    if len({item.owner for item in libraries}) < 2:
+        return
+    first: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    seen: set[tuple[Object, Object]] = set()
+    for item in libraries:
+        if len(item.strong) < _FEW:
+            continue
+        for name in nsmallest(_FEW, item.strong):
+            others = first[item.elf.machine, name]
+            for other in others:
+                if other.owner != item.owner and (other, item) not in seen:
+                    seen.add((other, item))
+                    if _are_one(other, item):
+                        yield other, item
+            others.append(item)
+
+
+def _are_one(one: Object, other: Object) -> bool:
+    names, others = one.strong, other.strong
+    a, b = sorted((soname_stem(item.library).removesuffix(".so") for item in (one, other)), key=len)
+    alike = b.startswith((f"{a}-", f"{a}_", f"{a}."))
+    if a == b or (not alike and min(len(names), len(others)) < _MANY):
+        return False  # a library of one name in two versions has other rules
+    every = len(names | others)
+    return len(names & others) * 10 >= every * 9 if alike else len(names & others) * 20 >= every * 19
 
 
 def _name(group: Iterable[Object]) -> str:

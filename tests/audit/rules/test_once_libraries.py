@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -89,6 +91,37 @@ def test_different_libraries_of_one_name_are_no_copies(tmp_path: Path) -> None:
         library = compile_library(tmp_path / owner / "libcommon.so", functions(f"{owner}_{n}" for n in range(20)))
         compile_library(tmp_path / owner / "main.so", functions([f"{owner}_main"]), needs=[library], soname=None)
     assert found(read_targets([tmp_path / "a", tmp_path / "b"]), "TC101") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "is_copy"),
+    [("libcurl-fiona-0123abcd.so.4", range(40), True), ("libcurl_fiona.so.4.8.0", range(1, 41), True),
+     ("libcurl-extras.so.4", range(30, 70), False), ("libnetwork.so.1", range(40), False)],
+)  # fmt: skip
+def test_a_copy_under_another_name(tmp_path: Path, name: str, names: range, is_copy: bool) -> None:
+    first = compile_library(tmp_path / "a/libcurl.so.4", functions(f"curl_{n}" for n in range(40)))
+    second = compile_library(tmp_path / "b/b.libs" / name, functions((f"curl_{n}" for n in names), "{ return 2; }"))
+    twice = found(read_targets([tmp_path / "a", tmp_path / "b"]), "TC101")
+    assert [finding.subject for finding in twice] == (["libcurl.so.4"] if is_copy else [])
+    code = "import ctypes, sys; print(*(ctypes.CDLL(path).curl_35() for path in sys.argv[1:]))"
+    told = subprocess.run([sys.executable, "-c", code, first, second], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["1", "2"]  # both are loaded
+    beside = shutil.move(second, tmp_path / "a" / name)
+    assert found(read_targets([Path(beside).parent]), "TC101") == []  # two libraries of one package
+
+
+def test_a_copy_that_has_nothing_of_the_name(tmp_path: Path) -> None:
+    compile_library(tmp_path / "a/libcurl.so.4", functions(f"curl_{n}" for n in range(100)))
+    compile_library(tmp_path / "b/libnetwork.so.1", functions((f"curl_{n}" for n in range(1, 100)), "{ return 2; }"))
+    (finding,) = found(read_targets([tmp_path / "a", tmp_path / "b"]), "TC101")
+    assert finding.evidence[0] == "the same exports under other names: libcurl.so.4, libnetwork.so.1"
+
+
+def test_a_renamed_copy_of_one_build(tmp_path: Path) -> None:
+    library = compile_library(tmp_path / "a/libcurl.so.4", functions(["curl_1"]), "-Wl,--build-id=0x1234")
+    compile_library(tmp_path / "b/libnet.so.1", functions(["curl_1", "x"]), "-Wl,--build-id=0x1234")
+    (finding,) = found(read_targets([library.parent, tmp_path / "b"]), "TC101")
+    assert finding.evidence[0] == "same build-id 1234: linked once, modified later"
 
 
 def test_symbolic_links_that_became_copies() -> None:

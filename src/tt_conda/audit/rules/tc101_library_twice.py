@@ -5,7 +5,9 @@ load both copies. It then has two sets of the library's global variables: two de
 memory caches. A handle created by one copy is meaningless to the other.
 
 Two files are copies if they have the same soname, ignoring auditwheel's hash (`libdevice-79b22e8e.so` is
-`libdevice.so`), and export the same names; or if they have the same build-id or the same content. Python modules and
+`libdevice.so`), and export the same names; or if they have the same build-id or the same content. Copies of different
+packages are also found under another name (`libcurl-fiona.so.4` beside `libcurl.so.4`), if nine in ten of their exports
+are the same. Python modules and
 plugins share names without being copies (`_C.so`), so for them only build-id and content count. TC106 covers runtimes
 that must be unique in a process, TC102 copies within one folder that used to be symbolic links.
 
@@ -31,7 +33,7 @@ from tt_conda.audit.copies import Copies
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
-from tt_conda.elf import plain_soname
+from tt_conda.elf import plain_soname, soname_stem
 
 RULE = Rule(
     "TC101", "library-twice", Severity.WARNING,
@@ -100,6 +102,8 @@ def _evidence(group: Copies, items: list[Object]) -> Iterator[str]:
         if len({item.library for item in items}) == 1:
             undone = ", ignoring auditwheel's hash" if any(item.soname != item.library for item in items) else ""
             yield f"same soname{undone}: {', '.join(names)}"
+        elif len({soname_stem(item.library) for item in items}) > 1:
+            yield f"the same exports under other names: {', '.join(names)}"
         else:
             yield f"sonames of one library: {', '.join(names)}"
         counts = [len(item.elf.symbols.defined) for item in items]
