@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -358,7 +359,11 @@ class CondaServer:
     """Method, path, headers, body."""
     troubles: list[int] = field(default_factory=list)
     """What uploads are answered instead, one by one; 0: the connection is cut."""
+    location: str = ""
+    """Where it redirects to, with 3xx among the troubles."""
     index_status: int = 200
+    forgets: bool = False
+    """Takes packages and never lists them."""
 
     @property
     def uploads(self) -> list[tuple[str, str, dict[str, str], bytes]]:
@@ -373,13 +378,24 @@ class CondaServer:
         if self.troubles:
             return self.troubles.pop(0), b"said by the server of " + SECRET.encode()
         held = [file.name for file in self.folder.glob("*/*.conda")]
-        return 409 if any(name in path or name.encode() in body[:1000] for name in held) else 201, b"{}"
+        if any(name in path or name.encode() in body[:1000] for name in held):
+            return 409, b"{}"
+        if not self.forgets:
+            named = re.search(r"[\w.-]+\.conda", path + body[:500].decode("latin-1"))
+            assert named
+            start, end = body.index(b"PK"), body.rfind(b"\r\n--") if body.startswith(b"--") else None
+            taken = self.folder.parent / "taken" / named[0]
+            taken.parent.mkdir(exist_ok=True)
+            taken.write_bytes(body[start:end])
+            index.publish([taken], self.folder)
+        return 201, b"{}"
 
 
 @pytest.fixture
 def conda_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CondaServer]:
     found = CondaServer(tmp_path / "held")
     monkeypatch.setattr("tt_conda.channel.publish._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("tt_conda.channel.publish._LISTED_WITHIN", 0.6)
     for variable in SECRETS.values():
         monkeypatch.setenv(variable, SECRET)
 
@@ -400,6 +416,8 @@ def conda_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Co
                 self.close_connection = True
                 return
             self.send_response(code)
+            if 300 <= code < 400:
+                self.send_header("Location", found.location)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -461,10 +479,11 @@ def test_a_conda_server_whose_index_is_older_than_what_it_holds(
 ) -> None:
     """It refuses the name; what it has is fetched and compared."""
     index.publish([], conda_server.folder)
+    conda_server.forgets = True
     held = conda_server.folder / "linux-64/lib-1.0-0.conda"
     shutil.copy(output / "linux-64/lib-1.0-0.conda", held)
     result = publish(f"{kind}+{conda_server.address}/channel", output)
-    assert result.there == ["lib-1.0-0.conda"] and len(result.published) == 2
+    assert result.there == ["lib-1.0-0.conda"] and len(result.accepted) == 2
     shutil.copy(make("lib", files={"share/lib": "other"}), held)
     with pytest.raises(TtCondaError, match=r"other packages of these names:\n  linux-64/lib-1\.0-0\.conda"):
         publish(f"{kind}+{conda_server.address}/channel", output)
@@ -481,6 +500,7 @@ def test_a_conda_server_that_refuses(output: Path, conda_server: CondaServer, ki
 
 def test_a_conda_server_with_troubles_that_pass(output: Path, conda_server: CondaServer) -> None:
     for kind in ("quetz", "artifactory", "prefix"):
+        shutil.rmtree(conda_server.folder, ignore_errors=True)
         conda_server.troubles = [503, 0]
         assert len(publish(f"{kind}+{conda_server.address}/channel", output).published) == 3
 
@@ -491,6 +511,45 @@ def test_an_index_that_may_not_be_read(output: Path, conda_server: CondaServer, 
     with pytest.raises(TtCondaError, match=r"/repodata\.json cannot be read: .*403") as error:
         publish(f"{kind}+{conda_server.address}/channel", output)
     assert "may read" in error.value.way_out and conda_server.uploads == []
+
+
+@pytest.mark.parametrize("kind", ["quetz", "artifactory", "prefix"])
+def test_what_no_index_lists_is_not_called_published(output: Path, conda_server: CondaServer, kind: str) -> None:
+    """A server may answer 200 to anything, a proxy's login page included."""
+    conda_server.forgets = True
+    result = publish(f"{kind}+{conda_server.address}/channel", output)
+    assert result.published == [] and len(result.accepted) == 3
+
+
+@pytest.mark.parametrize("kind", ["quetz", "artifactory", "prefix"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_upload_follows_no_redirect(output: Path, conda_server: CondaServer, kind: str, status: int) -> None:
+    """Neither the package nor the key goes where a server sends them."""
+    conda_server.troubles, conda_server.location = [status] * 9, f"{conda_server.address}/elsewhere"
+    with pytest.raises(TtCondaError, match="uploads are not redirected"):
+        publish(f"{kind}+{conda_server.address}/channel", output)
+    assert len(conda_server.uploads) == 1
+    assert not any(path.startswith("/elsewhere") for _, path, _, _ in conda_server.sent)
+
+
+@pytest.mark.parametrize("kind", list(SECRETS))
+def test_a_key_is_not_sent_unencrypted(output: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in (SECRET, ""):
+        monkeypatch.setenv(SECRETS[kind], key)
+        with pytest.raises(TtCondaError, match="would be sent unencrypted") as error:
+            publish(f"{kind}+http://conda.example/channel", output)
+        assert "https" in error.value.way_out and SECRET not in str(error.value)
+
+
+def test_a_crash_of_the_uploading_process_is_no_answer_of_the_server(
+    output: Path, conda_server: CondaServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor is it tried again. The boundary makes exit code 3 of it."""
+    program = f"import sys; open({str(tmp_path / 'tried')!r}, 'a').write('x'); sys.exit(3)"
+    monkeypatch.setattr("tt_conda.base.process.python", lambda *_: [sys.executable, "-c", program])
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        publish(f"quetz+{conda_server.address}/channel", output)
+    assert (tmp_path / "tried").read_text() == "x"
 
 
 def test_where_a_channel_is_read() -> None:

@@ -23,6 +23,11 @@ T = TypeVar("T")
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)  # a terminal sends these to the child by itself
 
+_ISOLATED = (
+    "import runpy, sys; root, module = sys.argv[1:3]; del sys.argv[1:3]; "
+    "root in sys.path or sys.path.insert(0, root); runpy.run_module(module, run_name='__main__', alter_sys=True)"
+)
+
 _running: set[subprocess.Popen[str]] = set()
 
 stopped = threading.Event()
@@ -33,6 +38,17 @@ def find_program(name: str) -> str | None:
     """A program of this interpreter's environment, else from PATH."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.is_file() else shutil.which(name)
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our modules in this Python, isolated.
+
+    Neither the working folder nor PYTHONPATH nor the person's own site-packages are searched for modules (``-I``), only
+    the place that this very package comes from: ``python -m`` would import a ``yaml.py`` in the working folder.
+    """
+    root = str(Path(__file__).parents[2])
+    flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
+    return [sys.executable, *flags, "-c", _ISOLATED, root, module, *arguments]
 
 
 def run(

@@ -146,6 +146,46 @@ def secrets() -> list[str]:
     return sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True)
 
 
+_NEEDED = frozenset(
+    [
+        "HOME",
+        "LANG",
+        "LANGUAGE",
+        "LOGNAME",
+        "PATH",
+        "SHELL",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "USER",
+        "NO_PROXY",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_RUNTIME_DIR",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "RATTLER_AUTH_FILE",
+        "RATTLER_CACHE_DIR",
+    ]
+)
+"""Variables that any child may need: where it is, what it says, how it reaches the network and rattler's keys."""
+
+
+def child_environ(*names: str) -> dict[str, str]:
+    """The environment of a child: variables that any child needs, and those of the given names, where they are set."""
+    wanted = _NEEDED | set(names)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in wanted or name.startswith("LC_") or (name.lower().endswith("_proxy") and name.upper() in wanted)
+    }
+
+
 def own_environ() -> dict[str, str]:
     """The environment for a process that runs this very code."""
     return dict(os.environ)
@@ -185,11 +225,25 @@ def worker_environ() -> dict[str, str]:
         launcher = found
     return {
         "CCACHE_DIR": str(cache / "ccache"), "SCCACHE_DIR": str(cache / "sccache"),
-        **os.environ,
+        **_without_secrets(),
+        "TT_CONDA_PROJECT": str(project_dir()),  # found from the working folder here, and the child has its own
         "TT_CONDA_CACHE": str(cache), "RATTLER_CACHE_DIR": str(cache / "rattler"),
         **{f"CMAKE_{language}_COMPILER_LAUNCHER": launcher for language in ("C", "CXX")},
         "CPU_COUNT": str(compile_jobs()),  # as rattler-build tells it to scripts
     }  # fmt: skip
+
+
+def _without_secrets() -> dict[str, str]:
+    """This process's variables without keys and passwords, and without those that make Python run other code.
+
+    Shared compilers' caches keep theirs: they are read by the program that the builds start.
+    """
+    shared = ("CCACHE_", "SCCACHE_", "AWS_") if os.environ.get("SCCACHE_BUCKET") else ("CCACHE_", "SCCACHE_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(shared) or not (_SECRET.search(name) or name.startswith("PYTHON"))
+    }
 
 
 def compile_jobs() -> int:

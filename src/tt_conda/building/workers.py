@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tt_conda.base import settings
+from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.progress import Stage
 from tt_conda.building.memory import PeakMemory, resident
@@ -43,6 +42,8 @@ class Workers:
         Raises:
             TtCondaError: building or a test failed; the message has the last lines of the log.
         """
+        places = {"recipe": job.recipe, "work": job.work, "log": job.log}
+        job = job.model_copy(update={name: path.absolute() for name, path in places.items()})  # it has its own folder
         spec = job.work / "job.json"
         spec.write_text(job.model_dump_json())
         noise = job.log.with_suffix(".err")
@@ -50,15 +51,15 @@ class Workers:
         parent_pipe, alive = os.pipe()
         with noise.open("wb") as err, os.fdopen(reader) as events, os.fdopen(alive, "w"):
             try:
-                process = self._start(
-                    [sys.executable, "-m", "tt_conda.building.worker", str(spec), str(events_pipe), str(parent_pipe)],
-                    err, (events_pipe, parent_pipe),
+                worker = self._start(
+                    process.python("tt_conda.building.worker", str(spec), str(events_pipe), str(parent_pipe)),
+                    job.work, err, (events_pipe, parent_pipe),
                 )  # fmt: skip
             finally:
                 os.close(events_pipe)
                 os.close(parent_pipe)
             package, problem, untested = None, "", set[str]()
-            with PeakMemory(process.pid) as memory:
+            with PeakMemory(worker.pid) as memory:
                 for line in events:
                     event = json.loads(line)
                     if "step" in event:
@@ -68,10 +69,10 @@ class Workers:
                     package = event.get("package", package)
                     problem = event.get("error", problem)
                     untested.update(event.get("absent", ()))
-                code = process.wait()
-            _kill(process.pid)
+                code = worker.wait()
+            _kill(worker.pid)
             with self._starting:
-                self._workers.discard(process)
+                self._workers.discard(worker)
         if code == 0 and package:
             noise.unlink(missing_ok=True)
             return Path(package), sorted(untested), memory.peak
@@ -86,24 +87,24 @@ class Workers:
         tail = "\n".join(f"  │ {line}" for line in _tail(job.log))
         raise TtCondaError(f"building {job.stem} failed: {ended}\n{tail}", f"The full log: {job.log}")
 
-    def _start(self, command: list[str], err: BinaryIO, pipes: tuple[int, int]) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], cwd: Path, err: BinaryIO, pipes: tuple[int, int]) -> subprocess.Popen[bytes]:
         with self._starting:
             if self._stopped:
                 raise TtCondaError("stopped")
-            process = subprocess.Popen(
-                command, stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=pipes, start_new_session=True,
-                env={**network.environ(), **settings.worker_environ()},
+            worker = subprocess.Popen(
+                command, cwd=cwd, stdout=err, stderr=err, stdin=subprocess.DEVNULL, pass_fds=pipes,
+                start_new_session=True, env={**network.environ(), **settings.worker_environ()},
             )  # fmt: skip
-            self._workers.add(process)
-            return process
+            self._workers.add(worker)
+            return worker
 
     def stop(self) -> None:
         """Kill the workers and whatever their scripts started; none starts any more."""
         with self._starting:
             self._stopped = True
-            for process in self._workers:
+            for worker in self._workers:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    os.killpg(worker.pid, signal.SIGKILL)
 
 
 def _kill(session: int) -> None:

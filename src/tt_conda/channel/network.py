@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import urllib.request
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -32,6 +31,8 @@ from rattler.networking import (
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
+from tt_conda.base.http import open_url
+from tt_conda.base.location import local_path
 
 PATIENCE = 4.0
 """Seconds that conda-forge has for its answer, over all."""
@@ -163,11 +164,16 @@ def why_not(url: str, patience: float = PATIENCE) -> str:
 def _trouble_with(subdir: str, patience: float) -> str:
     trouble = ""
     for name, start in _INDEXES.items():
-        request = urllib.request.Request(f"{subdir}/{name}", headers={"Range": f"bytes=0-{len(start) - 1}"})
         try:
-            with urllib.request.urlopen(request, timeout=patience) as answer:
-                if answer.read(len(start)) == start:
-                    return ""
+            if folder := local_path(subdir):
+                with (folder / name).open("rb") as file:
+                    head = file.read(len(start))
+            else:
+                part = {"Range": f"bytes=0-{len(start) - 1}"}
+                with open_url(f"{subdir}/{name}", headers=part, timeout=patience) as answer:
+                    head = answer.read(len(start))
+            if head == start:
+                return ""
             trouble = f"{subdir}/{name} is no index of a channel"
         except HTTPError as error:
             if error.code == HTTPStatus.UNAUTHORIZED:

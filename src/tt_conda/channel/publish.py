@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import sys
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from rattler import Client
@@ -28,12 +29,16 @@ from tt_conda.base import process, settings
 from tt_conda.base.documents import read_json
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import sha256_of
+from tt_conda.base.http import open_url, require_private
 from tt_conda.base.location import is_channel
 from tt_conda.base.progress import Stage, console, stage
+from tt_conda.base.secrets import hide
 from tt_conda.channel import channeldata, index, pages, repodata
-from tt_conda.channel.upload import AGAIN, SECRETS, headers, reading_url
+from tt_conda.channel.upload import AGAIN, REFUSED, SECRETS, headers, reading_url
 
 _FORMS = "a folder, s3://BUCKET/CHANNEL, or one of " + ", ".join(f"{kind}+https://SERVER/CHANNEL" for kind in SECRETS)
+_LISTED_WITHIN = 60.0
+"""Seconds for a server to list the packages that it has taken."""
 _PAUSES = (1.0, 4.0, 10.0)
 """Seconds before another try, where a server has trouble of its own."""
 
@@ -44,6 +49,8 @@ class Published:
 
     destination: str
     published: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    """File names of packages that a server took and that its index does not list yet."""
     there: list[str] = field(default_factory=list)
     """File names of packages that were there already, with the same content."""
 
@@ -324,39 +331,52 @@ def _to_server(kind: str, url: str, packages: Sequence[_Package], result: Publis
         raise TtCondaError(
             f"the address of {parts.hostname} holds a password", f"Put it into the variable {SECRETS[kind]} instead."
         )
+    require_private(url, f"the key in {SECRETS[kind]}, or that of rattler's own store,")
     holds = _Held(kind, reading_url(kind, server, channel), f"{kind}+{url}")
-    todo = holds.not_yet(packages)
+    todo = holds.not_listed(packages)
     result.there = [package.path.name for package in packages if package not in todo]
     bar.advance(len(result.there))
+    sent: list[_Package] = []
     for package in todo:  # one by one: the server's index has each as soon as it is there
         bar.describe(package.path.name)
         said = _upload(kind, server, channel, package.path)
         if not said:
-            result.published.append(package.path.name)
+            sent.append(package)
         elif holds.itself(package):  # its index is older, or somebody was faster
             result.there.append(package.path.name)
         else:
+            done = ", ".join(package.path.name for package in sent) or "nothing"
             raise TtCondaError(
                 f"{kind}+{url} does not take {package.path.name}:\n{said}",
-                f"Published so far: {', '.join(result.published) or 'nothing'}. The key is taken from"
+                f"Uploaded so far: {done}. The key is taken from"
                 f" {SECRETS[kind]}, else from rattler's own store (`rattler-build auth login`).",
             )
         bar.advance()
+    bar.describe("the server's index")
+    waiting = holds.wait_for(sent)
+    result.published = [package.path.name for package in sent if package not in waiting]
+    result.accepted = [package.path.name for package in waiting]
 
 
 def _upload(kind: str, server: str, channel: str, package: Path) -> str:
     """Upload a package, if need be several times; what the server said where it does not take it, without the key."""
-    command = [sys.executable, "-m", "tt_conda.channel.upload", kind, server, channel, str(package)]
+    command = process.python("tt_conda.channel.upload", kind, server, channel, str(package.absolute()))
     for pause in (*_PAUSES, None):
-        done = process.run(command, env=settings.own_environ())
+        with tempfile.TemporaryDirectory(prefix="tt-conda-upload-") as folder:
+            done = process.run(command, env=settings.child_environ(SECRETS[kind]), cwd=Path(folder))
         if done.returncode != AGAIN or pause is None:
             break
         time.sleep(pause)
     if done.returncode == 0:
         return ""
-    key = settings.secret(SECRETS[kind])
+    if done.returncode not in (AGAIN, REFUSED):
+        raise RuntimeError(f"the uploading process ended with {done.returncode}: {done.stderr}")
     said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-6:]) or "  it does not say why"
-    return said.replace(key, "…") if key else said
+    return hide(said)
+
+
+class _UnreadableError(TtCondaError):
+    """The index of a server cannot be read."""
 
 
 class _Held:
@@ -364,15 +384,33 @@ class _Held:
 
     def __init__(self, kind: str, home: str | None, destination: str) -> None:
         self._home, self._destination = home, destination
-        self._client = Client.default_client(headers=headers(kind))  # tries again by itself
+        self._keys = headers(kind)
 
-    def not_yet(self, packages: Sequence[_Package]) -> list[_Package]:
-        """Those of the packages that the server's index does not name.
+    def wait_for(self, packages: Sequence[_Package]) -> list[_Package]:
+        """Read the index until it lists the packages, or for :data:`_LISTED_WITHIN`; those that it does not list.
+
+        Raises:
+            TtCondaError: it lists another package under the name of one.
+        """
+        end, pause, left = time.monotonic() + _LISTED_WITHIN, 0.5, list(packages)
+        while left and self._home is not None:
+            try:
+                left = self.not_listed(left, quiet=True)
+            except _UnreadableError:
+                return left
+            if not left or time.monotonic() + pause > end:
+                break
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
+        return left
+
+    def not_listed(self, packages: Sequence[_Package], *, quiet: bool = False) -> list[_Package]:
+        """Those of the packages that the server's index does not name; ``quiet``: say nothing if there is none.
 
         Raises:
             TtCondaError: it names another one, or cannot be read.
         """
-        tables = {subdir: self._table(subdir) for subdir in sorted({package.record["subdir"] for package in packages})}
+        tables = {subdir: self._table(subdir, quiet) for subdir in {package.record["subdir"] for package in packages}}
         found = [(p, tables[p.record["subdir"]].get(p.path.name, {}).get("sha256")) for p in packages]
         if other := [package.place for package, sha256 in found if sha256 not in (None, package.record["sha256"])]:
             raise _refused(other, self._destination)
@@ -390,7 +428,7 @@ class _Held:
                 raise _refused([package.place], self._destination)
         return there
 
-    def _table(self, subdir: str) -> dict[str, dict[str, Any]]:
+    def _table(self, subdir: str, quiet: bool) -> dict[str, dict[str, Any]]:
         place = f"{subdir}/repodata.json"
         with tempfile.TemporaryDirectory() as folder:
             if self._fetch(place, file := Path(folder, "repodata.json")):
@@ -400,6 +438,8 @@ class _Held:
                     raise TtCondaError(
                         f"{self._home}/{place} is no index: {error}", "Look at it, and at the address of the channel."
                     ) from error
+        if quiet:
+            return {}
         console.print(
             f"{self._destination} has no {place} yet that could be read: what it holds there is not known, and"
             " whether it keeps what it has is its decision.",
@@ -411,12 +451,17 @@ class _Held:
         """Fetch what is below the channel; False: it is not there, or where it would be is not known."""
         if self._home is None:
             return False
+        url = f"{self._home}/{place}"
         try:
-            asyncio.run(download_to_path(self._client, f"{self._home}/{place}", file))
+            if self._keys:
+                with open_url(url, keys=self._keys) as answer, file.open("wb") as target:
+                    shutil.copyfileobj(answer, target)
+            else:  # rattler looks for a key of its own, which it sends to this host alone
+                asyncio.run(download_to_path(Client.default_client(), url, file))
         except Exception as error:  # rattler's own classes, one for each cause
-            if "404 Not Found" in str(error):
+            if "404 Not Found" in str(error) or (isinstance(error, HTTPError) and error.code == 404):
                 return False
-            raise TtCondaError(
+            raise _UnreadableError(
                 f"{self._home}/{place} cannot be read: {error}",
                 "What is there must be known first. Check the address, and that the key may read.",
             ) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from http.client import HTTPException
@@ -19,6 +18,7 @@ from urllib.parse import quote
 from tt_conda.base import process, settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_errors, sha256_of
+from tt_conda.base.http import open_url
 from tt_conda.base.progress import Stage, console
 from tt_conda.inputs.store import Store
 
@@ -159,7 +159,7 @@ def _download(url: str, most: int) -> Iterator[bytes]:
     start = time.monotonic()
     done = 0
     try:
-        with urllib.request.urlopen(url, timeout=_ANSWER) as response:
+        with open_url(url, timeout=_ANSWER) as response:
             while done <= most and (piece := response.read1(min(_PIECE, most + 1 - done))):
                 done += len(piece)
                 yield piece

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -158,9 +157,9 @@ def _source(pin: Repository | Archive) -> dict[str, Any]:
 
 def _ask(cache: Path, sources: list[dict[str, Any]], scratch: Path) -> list[str]:
     (scratch / "sources.json").write_text(json.dumps(sources))
-    files = (cache, scratch / "sources.json", scratch / "said")
-    command = [sys.executable, "-m", "tt_conda.offline.ask", *map(str, files)]
-    done = process.run(command, env=settings.worker_environ(), merge=True)
+    files = (cache.absolute(), scratch.absolute() / "sources.json", scratch.absolute() / "said")
+    command = process.python("tt_conda.offline.ask", *map(str, files))
+    done = process.run(command, env=settings.worker_environ(), cwd=scratch, merge=True)
     try:
         said: list[str] = read_json((scratch / "said").read_text())
     except (OSError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tt_conda import __version__
 from tt_conda.base import process
+from tt_conda.base.http import open_url
 from tt_conda.inputs.store import is_plain_name
 
 _ANSWER = 30.0
@@ -35,8 +35,7 @@ def download(url: str, folder: Path, progress: Callable[[int, int], None]) -> Pa
         OSError: the file cannot be written.
     """
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": f"tt-conda/{__version__}"})
-        response = urllib.request.urlopen(request, timeout=_ANSWER)
+        response = open_url(url, headers={"User-Agent": f"tt-conda/{__version__}"}, timeout=_ANSWER)
     except urllib.error.HTTPError as error:
         error.close()
         raise NotDownloaded(f"the server answers {error.code} {error.reason}") from None
