@@ -277,21 +277,39 @@ def test_built_twice_elsewhere_and_later_it_is_the_same(
 
 
 def test_verify(package: Path, project: Path, others: Path) -> None:
-    (verdict,) = verify([package], [others], project=project)
-    assert verdict.same and not verdict.missing and not verdict.differences
+    (verdict,) = verify([package], [others], project=project, foreign=True)
+    assert verdict.same and not verdict.differences
 
 
 def test_verify_takes_the_packages_that_it_was_built_with(
     package: Path, project: Path, others: Path, make: Make
 ) -> None:
-    """A newer one in the channel changes nothing; where the old one is gone, that is told, and what differs by it."""
+    """A newer one in the channel changes nothing, and never takes the place of the old one where that is gone."""
     index.publish([make("two", "1.1")], others)
-    (verdict,) = verify([package], [others], project=project)
+    (verdict,) = verify([package], [others], project=project, foreign=True)
     assert verdict.same
     index.remove([others / "linux-64/two-1.0-0.conda"], others)
-    (verdict,) = verify([package], [others], project=project)
-    assert not verdict.same and len(verdict.missing) == 1 and verdict.missing[0].startswith("two-1.0-0.conda (sha256 ")
-    assert any("two-1.1-0.conda" in item.what for item in verdict.differences if item.path == RENDERED)
+    with pytest.raises(TtCondaError, match=r"built with two-1\.0-0\.conda .*which no channel here has") as error:
+        verify([package], [others], project=project, foreign=True)
+    assert "--channel" in error.value.way_out
+
+
+def test_a_foreign_package_is_built_again_only_if_asked_for(
+    package: Path, project: Path, others: Path, tmp_path: Path
+) -> None:
+    """A link to it is no way round, nor is a folder of the same name."""
+    elsewhere = tmp_path / "elsewhere/output/noarch" / package.name
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_bytes(package.read_bytes())
+    link = project / "output" / package.parent.name / f"link-{package.name}"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    for file in (elsewhere, link):
+        with pytest.raises(TtCondaError, match="building it again runs code") as error:
+            verify([file], [others], project=project)
+        assert "--foreign" in error.value.way_out
+    (verdict,) = verify([elsewhere], [others], project=project, foreign=True)
+    assert verdict.same
 
 
 def test_verify_fetches_from_the_channel_that_it_was_built_with(
@@ -311,9 +329,12 @@ def test_verify_fetches_from_the_channel_that_it_was_built_with(
         package = _built(project, url)
         assert info(package, "recipe/rendered_recipe.yaml")["build_configuration"]["channels"] == ["file:///local", url]
         asked.clear()
-        verdicts = verify([package, package], [project / "output"], project=project, keep=tmp_path / "kept")
+        with pytest.raises(TtCondaError, match="which no channel here has"):  # the package's word for it is not enough
+            verify([package], [project / "output"], project=project)
+        assert asked == []
+        verdicts = verify([package, package], [project / "output", url], project=project, keep=tmp_path / "kept")
     for verdict in verdicts:
-        assert verdict.same and not verdict.missing, verdict.differences
+        assert verdict.same, verdict.differences
     assert digests(tmp_path / "kept/linux-64/sample-1.0-0.conda") == digests(package)
     names = [Path(path).name for path in asked]
     assert sorted(names) == ["one-1.0-0.conda", "three-1.0-0.conda", "two-1.0-0.conda"]
@@ -334,15 +355,15 @@ def test_what_is_carved_is_the_same_whatever_it_is_carved_beside(
     newer = [make("one", "2.0"), make("two", "1.0", build="other_7", build_number=7), make("tt-conda", "2.0")]
     index.publish([*newer, *others.glob("*/three-*.conda")], tmp_path / "newer")
     with _served(tmp_path / "newer", []) as url:
-        (verdict,) = verify([first], [url], project=project)
+        (verdict,) = verify([first], [url], project=project, foreign=True)
         log = (project / "output/.logs/sample-1.0-0.again.log").read_text()
-        assert verdict.same and not verdict.missing, verdict.differences
+        assert verdict.same, verdict.differences
         assert "other_7" in log, "that is what it was built beside"
 
 
 def test_verify_says_what_differs(package: Path, project: Path, others: Path) -> None:
     (project / "recipes/data").write_text("other data\n")
-    (verdict,) = verify([package], [others], project=project)
+    (verdict,) = verify([package], [others], project=project, foreign=True)
     assert not verdict.same
     assert [item for item in verdict.differences if item.path == "share/data"] == [
         Difference("share/data", "@@ -1 +1 @@"), Difference("share/data", "-the data"),
@@ -358,13 +379,13 @@ def test_a_package_that_the_recipes_do_not_give(package: Path, project: Path, ot
     recipe = project / "recipes/sample/recipe.yaml"
     recipe.write_text(RECIPE.replace('"1.0"', '"2.0"'))
     with pytest.raises(TtCondaError, match=r"do not give this package: they give sample-2\.0-0") as error:
-        verify([package], [others], project=project)
+        verify([package], [others], project=project, foreign=True)
     assert "TT_CONDA_PROJECT" in error.value.way_out
     with pytest.raises(TtCondaError, match="cannot be read"):
-        verify([project / "variants.yaml"], [others], project=project)
+        verify([project / "variants.yaml"], [others], project=project, foreign=True)
     with pytest.raises(TtCondaError, match=r"cannot be read: .*File is not a zip file"):
         shutil.copy(project / "variants.yaml", project / "x-1-0.conda")
-        verify([project / "x-1-0.conda"], [others], project=project)
+        verify([project / "x-1-0.conda"], [others], project=project, foreign=True)
 
 
 def test_a_package_that_does_not_say_how_it_was_built(
@@ -394,7 +415,7 @@ def test_a_package_that_does_not_say_what_it_was_built_with(
 
     older = rewritten(package, tmp_path / "older" / "x", change)
     with pytest.raises(TtCondaError, match=r"was built with three-1\.0-0\.conda and does not say which") as error:
-        verify([older], [others], project=project)
+        verify([older], [others], project=project, foreign=True)
     assert error.value.way_out.endswith("tt-conda build sample")
 
 

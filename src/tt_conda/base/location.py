@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +21,35 @@ def local_path(location: str) -> Path | None:
 def is_channel(folder: Path) -> bool:
     """Whether a folder is a channel of conda packages: clients take only one with ``noarch/repodata.json``."""
     return (folder / "noarch" / "repodata.json").is_file()
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][\w.+!~-]*", re.ASCII)
+
+
+def is_below(url: str, channels: Iterable[str]) -> bool:
+    """Whether ``url`` is that of a file in a subdir of one of these remote channels (URLs), whatever the URL tries.
+
+    Scheme and host are compared, not only the beginning of the text, and no part after the channel is ``..``, escaped
+    (``%2f``) or a query.
+    """
+    if not url.isprintable():  # urlsplit drops line breaks
+        return False
+    for channel in channels:
+        home, parts = urlsplit(channel), urlsplit(url)
+        rest = parts.path.removeprefix(home.path.rstrip("/") + "/")
+        plain = len(names := rest.split("/")) == 2 and all(_PLAIN.fullmatch(name) for name in names)
+        same = (parts.scheme, parts.netloc) == (home.scheme, home.netloc) and home.scheme in ("http", "https")
+        if same and rest != parts.path and plain and not (parts.query or parts.fragment):
+            return True
+    return False
+
+
+def file_name(url: str) -> str:
+    """The last part of a URL's path, a plain file name; ValueError if it is none."""
+    name = urlsplit(url).path.rpartition("/")[2] if url.isprintable() else ""
+    if not _PLAIN.fullmatch(name):
+        raise ValueError(f"{name!r} is no plain file name")
+    return name
 
 
 def channel_url(channel: str | Path) -> str:

@@ -3,11 +3,16 @@
 A package holds its variant and, by sha256, every package of the environments that it was built in. It is built in
 another folder, in environments of exactly those packages, from the recipe of the checkout. What is carved does not
 depend on them and does not name them: its environments are of what fits in the channels.
+
+The package itself is not trusted. Its record only chooses among what the named channels hold: an input has the recorded
+sha256 and comes from one of them, or there is none. Building runs code that the record has a part in choosing, so a
+package that isn't from this checkout is built again only if asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
@@ -15,18 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from rattler.package_streaming import download_to_path
 
 from tt_conda.base import settings
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import disk_errors, sha256_of
-from tt_conda.base.location import channel_url, local_path
+from tt_conda.base.location import channel_url, file_name, is_below, local_path
 from tt_conda.base.progress import Stage, stage
+from tt_conda.base.secrets import hide
 from tt_conda.building.build import CARVER, COMPRESSION, INTERNAL
 from tt_conda.building.compare import Difference, differences
-from tt_conda.building.reproducible import LOCAL, RENDERED, Origins, load_rendered
+from tt_conda.building.reproducible import RENDERED, Origins, load_rendered
 from tt_conda.building.variants import Output, narrow, render
 from tt_conda.building.worker import Job
 from tt_conda.building.workers import Workers
@@ -35,6 +40,7 @@ from tt_conda.channel.index import IndexedPackage, link, listed
 from tt_conda.formats import conda
 from tt_conda.inputs.store import Store
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _FETCHING = threading.Lock()
 
 
@@ -47,8 +53,6 @@ class Rebuilt:
     again: str
     """Sha256 of what was built now."""
     differences: list[Difference] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    """Packages that it was built with and that are nowhere here: others of their names took their places."""
 
     @property
     def same(self) -> bool:
@@ -63,6 +67,7 @@ def verify(
     project: Path | None = None,
     jobs: int = 2,
     keep: Path | None = None,
+    foreign: bool = False,
 ) -> list[Rebuilt]:
     """Build packages again and compare.
 
@@ -72,11 +77,19 @@ def verify(
         project: the checkout with the recipes; default: as for building.
         jobs: builds side by side.
         keep: a folder for what was built; default: nothing stays.
+        foreign: whether packages from elsewhere than the checkout's ``output/`` may be built again.
 
     Raises:
-        TtCondaError: a package cannot be read, no recipe gives it, or building it failed.
+        TtCondaError: a package is foreign, needs an input that no channel has, or cannot be read; no recipe gives it,
+            or building it failed.
     """
     project = project or settings.project_dir()
+    own = (project / "output").resolve()
+    if not foreign and (others := [package for package in packages if own not in package.resolve().parents]):
+        raise TtCondaError(
+            f"{others[0]} is not from {own}: building it again runs code that the package has a part in choosing",
+            "If you trust its origin, say so with --foreign.",
+        )
     given = list(map(channel_url, channels))
     internal = [folder / INTERNAL for url in given if (folder := local_path(url))]
     urls = [*given, *(channel_url(folder) for folder in internal if folder.is_dir())]
@@ -142,13 +155,13 @@ def _verify(
     finalized = rendered.get("finalized_dependencies") or {}
     environments = [found for part in ("build", "host") if (found := finalized.get(part))]
     wanted = [record for found in environments for record in found.get("resolved", [])]
-    if unknown := [record["fn"] for record in wanted if "sha256" not in record]:
+    if unknown := [record["fn"] for record in wanted if not _SHA256.fullmatch(str(record.get("sha256")))]:
         raise TtCondaError(
             f"{package} was built with {unknown[0]} and does not say which: there is no sha256.",
             f"Build it again with this tt-conda: tt-conda build {output.name}",
         )
     carved = not wanted and any(found.get("specs") for found in environments)
-    inputs, missing = (channels, []) if carved else _inputs(wanted, offers, work / "inputs")
+    inputs = channels if carved else _inputs(package, wanted, channels, offers, work / "inputs")
     (work / "build").mkdir(parents=True)
     logs = project / "output/.logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -171,7 +184,7 @@ def _verify(
         ),
     )
     again, _, _ = workers.run(job, bar)
-    verdict = Rebuilt(package, sha256_of(package), sha256_of(again), missing=missing)
+    verdict = Rebuilt(package, sha256_of(package), sha256_of(again))
     if not verdict.same:
         verdict.differences = differences(package, again)
     if keep:
@@ -215,32 +228,37 @@ def _output(project: Path, package: Path, variant: dict[str, str]) -> Output:
 
 
 def _inputs(
-    wanted: Iterable[dict[str, Any]], offers: Sequence[IndexedPackage], folder: Path
-) -> tuple[list[str], list[str]]:
-    """A channel that holds the packages that are wanted, and nothing else.
+    package: Path,
+    wanted: Iterable[dict[str, Any]],
+    channels: Sequence[str],
+    offers: Sequence[IndexedPackage],
+    folder: Path,
+) -> list[str]:
+    """The URL of a channel that holds the packages that are wanted, by their hashes, and nothing else.
 
-    Returns:
-        Its URL, and what is nowhere by that hash: packages of that name take its place.
+    Raises:
+        TtCondaError: none of the channels has one of them.
     """
     by_hash = {offer.record["sha256"]: offer for offer in offers}
     taken: dict[Path, IndexedPackage] = {}
-    missing, fetched = [], []
+    fetched: list[Path] = []
     for record in wanted:
         url, sha256 = str(record["url"]), str(record["sha256"])
         if sha256 in by_hash:
-            found = [by_hash[sha256]]
-        elif not url.startswith(LOCAL):
+            taken[by_hash[sha256].path] = by_hash[sha256]
+        elif is_below(url, channels):
             fetched.append(_fetch(url, sha256))
-            continue
         else:
-            found = [offer for offer in offers if offer.record["name"] == record["name"]]
-            missing.append(f"{record['fn']} (sha256 {sha256})")
-        taken |= {offer.path: offer for offer in found}
+            name = f"{record['fn']} (sha256 {sha256})"
+            raise TtCondaError(
+                f"{package} was built with {name} from {hide(url)}, which no channel here has",
+                "Name the channel that has it: --channel URL",
+            )
     channel = folder / "channel"
     link(taken.values(), channel)
     if fetched:
         index.publish(fetched, channel, keep=True)
-    return [channel_url(channel)], missing
+    return [channel_url(channel)]
 
 
 def _fetch(url: str, sha256: str) -> Path:
@@ -249,7 +267,7 @@ def _fetch(url: str, sha256: str) -> Path:
     Raises:
         TtCondaError: it cannot be fetched, or is another one.
     """
-    name, store = unquote(url.rsplit("/", 1)[1]), Store.default()
+    name, store = file_name(url), Store.default()
     with _FETCHING:  # what several packages were built with is fetched once
         if kept := store.get(sha256, name):
             return kept

@@ -20,10 +20,6 @@ def show(verdicts: Sequence[Rebuilt], *, as_json: bool = False) -> None:
     for verdict in verdicts:
         same = "[green]same[/green]" if verdict.same else "[red]other[/red]"
         console.print(f"{same}  {verdict.package.name}  [dim]sha256 {verdict.again}[/dim]")
-        for missing in verdict.missing:
-            console.print(
-                f"  built with {missing}, which is unavailable; rebuilt with available packages instead", style="yellow"
-            )
         for path, found in groupby(verdict.differences, key=lambda item: item.path):
             console.print(f"  {path or 'the package file'}", markup=False)
             for item in found:
@@ -38,6 +34,5 @@ def _document(verdict: Rebuilt) -> dict[str, object]:
         "same": verdict.same,
         "sha256": verdict.sha256,
         "again": verdict.again,
-        "missing": verdict.missing,
         "differences": [{"path": item.path, "what": item.what} for item in verdict.differences],
     }
