@@ -322,6 +322,7 @@ def elsewhere(
         script.chmod(0o755)
         monkeypatch.setenv("CCACHE_PREFIX", str(script))
         yield lambda: len(re.findall(r" -c ", log.read_text()))
+        assert "placehold" not in log.read_text(), "an object compiled in another folder would not be found"
         return
     daemon = require_tool("distccd")
     compilers = tmp_path / "compilers"  # those of another environment, as they would be another machine's

@@ -10,12 +10,13 @@ SETUPTOOLS_SCM_PRETEND_VERSION=$PKG_VERSION "$PYTHON" -m pip install "$SRC_DIR/t
     --config-settings=minimum-version=0.9 --no-deps --no-build-isolation --no-index --no-compile -v
 
 ln -sfn "$PREFIX" host
-export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+launcher=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+export CMAKE_CXX_COMPILER_LAUNCHER="bash;$RECIPE_DIR/../tt-metal/source/launch.sh${launcher:+;$launcher}"
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale
 flags="-ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
-# PyTorch's headers, as they are named, and as ccache names them
-for folder in "$PREFIX" "$(realpath --no-symlinks --relative-to="$SRC_DIR/build" "$PREFIX")"; do
+# PyTorch's headers, as launch.sh names them, and as ccache does
+for folder in "$SRC_DIR/host" ../host; do
     flags+=" -ffile-prefix-map=$folder=host-prefix"
 done
 export CXXFLAGS="-fPIC -isystem $SRC_DIR/host/include $flags"

@@ -24,8 +24,10 @@ export PYTHONHASHSEED=0  # generators of headers write out sets; another order i
 
 # The host environment under a short name, and no folder of this machine in the packages.
 ln -sfn "$PREFIX" host
-export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}  # by pixi or rattler-build, too
-export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+for name in CMAKE_C_COMPILER_LAUNCHER CMAKE_CXX_COMPILER_LAUNCHER; do  # by pixi or rattler-build, too
+    launcher=${!name-ccache}
+    export "$name=bash;$RECIPE_DIR/../tt-metal/source/launch.sh${launcher:+;$launcher}"
+done
 export CCACHE_BASEDIR=$(dirname "$SRC_DIR") CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content
 export CCACHE_SLOPPINESS=time_macros,include_file_ctime,include_file_mtime,locale,pch_defines
 flags="-fPIC -isystem $SRC_DIR/host/include -ffile-prefix-map=$SRC_DIR=. -ffile-prefix-map=$BUILD_PREFIX=build-prefix"
