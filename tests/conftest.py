@@ -29,6 +29,7 @@ MAY_BE_SKIPPED = {
     r"no ttnn with (libcxx|libstdcxx) for Python 3\.1[02] in TT_CONDA_UPSTREAM_CHANNEL": "one names what is tried",
     r"it runs each night: -m nightly": "its moments are drawn at random; those that have a name are in each run",
     r"no other glibc is here: TT_CONDA_GLIBCS names none": "this machine's linker is asked in other tests",
+    r"no libttsim_\w+\.so of upstream's is here: TT_CONDA_SIMULATOR names none": "ours covers choosing and packaging",
     r"this conda has no solver (classic|libmamba|rattler)": "it ran with the solvers that there are",
 }
 """Reasons (all of it, as a regular expression) to leave a test out, and why each is one. Any other is a failure."""
@@ -111,6 +112,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if count := sum("TT_CONDA_GLIBCS names none" in reason for reason in reasons):
         terminalreporter.section(f"{count} tests with other glibcs' linkers did not run")
         terminalreporter.line("export TT_CONDA_GLIBCS=/path/to/one:/path/to/another   (libc6 packages, dpkg-deb -x)")
+    if count := sum("TT_CONDA_SIMULATOR names none" in reason for reason in reasons):
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.section(f"{tests} on a simulator of upstream's did not run")
+        terminalreporter.line("export TT_CONDA_SIMULATOR=/path/to/libttsim_wh.so   (or a folder; docs/simulator.md)")
     not_there = re.compile(r"no ([\w-]+ on PATH, and TT_CONDA_\w+) names none")
     missing = Counter(match[1] for reason in reasons if (match := not_there.search(reason)))
     for words, count in sorted(missing.items()):

@@ -30,6 +30,7 @@ from tt_conda.commands import (
     run,
     serve,
     shell,
+    simulator,
     sources,
     store,
     verify,
@@ -80,6 +81,7 @@ app.command()(audit.audit)
 app.command()(explain.explain)
 app.command()(embedded.embedded)
 app.add_typer(store.app, name="store")
+app.add_typer(simulator.app, name="simulator")
 app.command("lock-inputs")(lock_inputs.lock_inputs)
 app.command()(sources.sources)
 

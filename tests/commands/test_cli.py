@@ -26,7 +26,7 @@ from tt_conda.embedded import cpython
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMANDS = [
     "carve", "build", "install", "lock", "run", "serve", "shell", "prove", "audit", "explain", "embedded", "sources",
-    "lock-inputs", "verify", "publish", "store", "fetch",
+    "lock-inputs", "verify", "publish", "store", "fetch", "simulator",
 ]  # fmt: skip
 
 
@@ -132,6 +132,8 @@ def test_help_and_version(run: Run) -> None:
         (["verify"], "there are no packages in"),
         (["verify", "x"], "there is no package x in"),
         (["verify", "nowhere.conda"], "there is no file nowhere.conda"),
+        (["simulator", "add", "nowhere.so"], "There is no file nowhere.so"),
+        (["shell", "--prefix", "env", "--chip", "wh"], "are for an environment of pixi.toml"),
         (["publish"], "Missing argument"),
         (["publish", "somewhere"], "there are no packages in"),
     ],

@@ -29,7 +29,7 @@ import torch, ttnn, torch_ttnn
 from torch_ttnn.cpp_extension import ttnn_module
 print(ttnn_module.__name__, "ttnn" in str(torch._dynamo.list_backends(exclude_tags=())))
 """
-FOLDERS = [".", "recipes", "workspaces/dev", "workspaces/libcxx", "workspaces/libstdcxx"]
+FOLDERS = [".", "recipes", "workspaces/dev", "workspaces/libcxx", "workspaces/libstdcxx", "workspaces/sim"]
 
 
 def write_manifest(source: Path, folder: Path, url: str) -> Path:

@@ -16,7 +16,7 @@ import pytest
 from tt_conda import cli
 from tt_conda.base.errors import TtCondaError
 from tt_conda.channel import index
-from tt_conda.environment import lockfile
+from tt_conda.environment import lockfile, shell
 from tt_conda.environment import prefix as prefixes
 from tt_conda.workspace import checkouts, make
 from tt_conda.workspace import manifest as manifests
@@ -301,3 +301,31 @@ def test_mistakes_are_explained(run: Run, manifest: Path, words: list[str], said
     assert (done.returncode, done.stdout) == (2, "") and re.search(said, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     assert not (manifest.parent / ".tt-conda").exists() and not (manifest.parent / "tt-conda.lock").exists()
+
+
+def test_activation_runs_the_scripts_of_a_workspace(manifest: Path, channel: Path, tmp_path: Path) -> None:
+    """They come after the packages' own; what is taken out of the manifest is taken out of the environment."""
+    script = manifest.with_name("activate.sh")
+    script.write_text("export SEEN=yes\n")
+    script.with_name("deactivate.sh").write_text("unset SEEN\n")
+    text = manifest.read_text()
+    _give_script(manifest, "activate.sh")
+    prefix = tmp_path / "env"
+    make.make(manifests.read(manifest).environment("default"), prefix, [channel])
+    placed = [f"etc/conda/{kind}.d/workspace-0-{kind}.sh" for kind in ("activate", "deactivate")]
+    assert [(prefix / place).read_text() for place in placed] == ["export SEEN=yes\n", "unset SEEN\n"]
+    assert shell.run(prefix, ["bash", "-c", 'test "$SEEN" = yes']) == 0
+    manifest.write_text(text)
+    make.make(manifests.read(manifest).environment("default"), prefix, [channel])
+    assert not any((prefix / place).exists() for place in placed)
+
+
+def test_a_script_that_is_missing_is_named(manifest: Path, channel: Path, tmp_path: Path) -> None:
+    _give_script(manifest, "nowhere.sh")
+    with pytest.raises(TtCondaError, match=r"activation script .*nowhere\.sh cannot be read"):
+        make.make(manifests.read(manifest).environment("default"), tmp_path / "env", [channel])
+
+
+def _give_script(manifest: Path, name: str) -> None:
+    table = f'[activation]\nscripts = ["{name}"]\n[activation.env]'
+    manifest.write_text(manifest.read_text().replace("[activation.env]", table, 1))

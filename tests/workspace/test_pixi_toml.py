@@ -27,6 +27,7 @@ from script import loaded
 from tt_conda.base import settings
 from tt_conda.building.variants import Output, render
 from tt_conda.environment import solver
+from tt_conda.simulator import package as ttsim
 from tt_conda.workspace import manifest as manifests
 
 if sys.version_info >= (3, 11):
@@ -167,7 +168,7 @@ def test_a_workspace_of_the_stack(file: Path) -> None:
 def test_workspaces_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TT_CONDA_PROJECT", raising=False)
     monkeypatch.chdir(PROJECT / "src")
-    names = ["default", "build", "test", "dev", "libcxx", "libstdcxx"]
+    names = ["default", "build", "test", "dev", "libcxx", "libstdcxx", "sim"]
     assert manifests.known() == names
     found = {name: manifests.find(name)[1] for name in names}
     assert found["build"].prefix == PROJECT / ".tt-conda/envs/build"
@@ -210,9 +211,9 @@ def test_what_has_packages_here_is_solved(name: str, others: list[str | Path]) -
 def test_the_rest_of_an_environment_on_the_stack_is_solved(
     file: Path, others: list[str | Path], makers: dict[str, Path]
 ) -> None:
-    """All but what the project builds."""
+    """All but what the project builds, or makes of a file that a person has."""
     found = manifests.read(file).environment("default")
-    own = [spec for spec in found.specs if spec.split()[0] in makers]
+    own = [spec for spec in found.specs if spec.split()[0] in {*makers, ttsim.NAME}]
     rest = [spec for spec in found.specs if spec not in own]
     records: list[RepoDataRecord] = solver.solve(rest, others)
     assert own and {MatchSpec(spec).name.normalized for spec in rest} <= {r.name.normalized for r in records}

@@ -135,7 +135,7 @@ def named(names: Sequence[str]) -> list[Path]:
             )
     if not names and not there:
         raise TtCondaError(f"there are no packages in {output}", "Build them: tt-conda build")
-    return found or [path for path in there if not _rendered(path)["recipe"].get("extra", {}).get("on_request")]
+    return found or [path for path in there if _is_built(path)]
 
 
 def _verify(
@@ -191,6 +191,14 @@ def _verify(
         index.publish([again], keep)
     bar.advance()
     return verdict
+
+
+def _is_built(package: Path) -> bool:
+    """Whether `tt-conda build` makes it unasked: not what takes long, and not what has no recipe, such as ttsim."""
+    with conda.opened(package, [conda.INFO]) as parts:
+        if RENDERED not in parts[conda.INFO].entries:
+            return False
+    return not _rendered(package)["recipe"].get("extra", {}).get("on_request")
 
 
 def _rendered(package: Path) -> Any:

@@ -25,6 +25,9 @@ def shell(
         bool, typer.Option("--locked", help="Install tt-conda.lock; fail if it does not fit pixi.toml.")
     ] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Install tt-conda.lock, whatever pixi.toml says.")] = False,
+    chip: Annotated[
+        str | None, typer.Option(help="Simulated chip, where the environment has ttsim: wh, bh, wh_x2, …")
+    ] = None,
     manifest: Manifest = None,
     channel: Channels = None,
 ) -> None:
@@ -41,28 +44,31 @@ def shell(
 
       tt-conda shell dev --locked -- pytest tests
 
+      tt-conda shell sim --chip bh
+
       tt-conda shell --prefix env
     """
     from tt_conda.commands import defaults
     from tt_conda.environment import shell
     from tt_conda.workspace import make
     from tt_conda.workspace import manifest as manifests
+    from tt_conda.workspace import simulator as simulators
 
     if locked and frozen:
         raise TtCondaError("--locked and --frozen exclude each other", "Take one of them.")
     if name:
         workspace, environment = manifests.find(name, manifest)
+        channels = defaults.workspace_channels(workspace, channel)
+        environment = simulators.choose(environment, chip, channels)
         prefix = prefix or environment.prefix
         mode: make.Mode = "locked" if locked else "frozen" if frozen else ""
-        make.make(
-            environment, prefix, defaults.workspace_channels(workspace, channel), mode=mode, editable=editable or []
-        )
+        make.make(environment, prefix, channels, mode=mode, editable=editable or [])
     elif prefix is None:
         known = ", ".join(manifests.known(manifest))
         raise TtCondaError("no environment was named", f"Name one of {known}, or a folder with --prefix.")
-    elif editable or locked or frozen:
+    elif editable or locked or frozen or chip:
         raise TtCondaError(
-            "--editable, --locked and --frozen are for an environment of pixi.toml",
+            "--editable, --locked, --frozen and --chip are for an environment of pixi.toml",
             "Pass the environment's name: tt-conda shell dev --locked.",
         )
     command = ["bash", "-c", line, "bash", *(words or [])] if line else words

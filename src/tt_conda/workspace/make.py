@@ -60,6 +60,7 @@ def make(
     with prefixes.locked(prefix):
         prefixes.transact(records, prefix, list(environment.specs), distrust=mode != "")
         _set_variables(environment, prefix)
+        _place_scripts(environment, prefix)
         checkouts.install(
             environment.requirements, projects, prefix, records, environment.develop, environment.manifest.parent
         )
@@ -185,3 +186,28 @@ def _set_variables(environment: Environment, prefix: Path) -> None:
         write_atomically(file, json.dumps(variables, indent=1, sort_keys=True))
     else:
         file.unlink(missing_ok=True)
+
+
+def _place_scripts(environment: Environment, prefix: Path) -> None:
+    """Have every activation run the workspace's scripts, after the packages' own.
+
+    Of ``activate.sh`` what lies beside it as ``deactivate.sh`` is run on leaving: pixi has no such script, conda does.
+    """
+    wanted: dict[Path, Path] = {}
+    for number, script in enumerate(environment.scripts):
+        wanted[prefix / f"etc/conda/activate.d/workspace-{number}-{script.name}"] = script
+        back = script.with_name(f"de{script.name}")
+        if script.name.startswith("activate") and back.is_file():
+            wanted[prefix / f"etc/conda/deactivate.d/workspace-{number}-{back.name}"] = back
+    for old in set(prefix.glob("etc/conda/*activate.d/workspace-*")) - set(wanted):
+        old.unlink()
+    for place, script in wanted.items():
+        try:
+            content = script.read_bytes()
+        except OSError as error:
+            raise TtCondaError(
+                f"{environment.manifest}: the activation script {script} cannot be read: {error.strerror}",
+                "Correct its name under [activation].",
+            ) from error
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, content)

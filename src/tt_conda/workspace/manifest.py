@@ -69,6 +69,7 @@ PyPIs = dict[str, Annotated[_PyPI, BeforeValidator(_version)]]
 
 class _Activation(_ManifestTable):
     env: dict[str, str] = {}
+    scripts: tuple[str, ...] = ()
 
 
 class _Feature(_ManifestTable):
@@ -233,6 +234,8 @@ class Environment:
     """What comes from PyPI, as pip is told."""
     variables: Mapping[str, str]
     """What activation sets."""
+    scripts: tuple[Path, ...]
+    """What activation runs, in bash."""
     develop: str
     """The task ``develop``: the command that installs a checkout for editing, run in the workspace's folder."""
     title: str = ""
@@ -314,6 +317,7 @@ class Workspace:
             requirements=tuple(table.requirement(package) for package, table in pypis if not table.path),
             develop=next((f.develop for f in features if "develop" in f.tasks), DEVELOP),
             variables={name: value for f in reversed(features) for name, value in f.activation.env.items()},
+            scripts=tuple(dict.fromkeys(folder / script for f in features for script in f.activation.scripts)),
         )  # fmt: skip
 
     def _platforms(self, name: str) -> list[_Platform]:
