@@ -98,7 +98,7 @@ def test_a_symbol_that_the_opener_of_a_plugin_has(compile_library: Compile, tmp_
     assert finding.severity is Severity.WARNING
     compile_library("all/libhost.so", "int host(void) { return 1; }")
     [finding] = findings("TC301", tmp_path / "all")
-    assert finding.severity is Severity.NOTE
+    assert finding.severity is Severity.WARNING
     assert "needs host, which none of its libraries has; libhost.so has it" in finding.message
     assert "Link plugin.so to libhost.so" in finding.remedy
 

@@ -11,12 +11,14 @@ from functools import cached_property
 
 from tt_conda.audit import embedded as static
 from tt_conda.audit import exports, interposition, order
+from tt_conda.audit.alternatives import is_alternative
 from tt_conda.audit.copies import Copies, copies
 from tt_conda.audit.flavour import under_other_library
 from tt_conda.audit.loader import Closure, Loaded, closure
 from tt_conda.audit.lookup import Lookup
 from tt_conda.audit.lost import Lost, lost_names, providers, roots
 from tt_conda.audit.objects import Object
+from tt_conda.audit.openers import Openers, Opening
 from tt_conda.audit.placement import Misplaced, misplaced
 from tt_conda.audit.resolve import MissingVersion, Resolver, missing_versions
 from tt_conda.audit.runtimes import Kind, runtime_of
@@ -26,6 +28,9 @@ from tt_conda.audit.words import plain_owner
 from tt_conda.elf.demangle import demangle
 
 Pair = tuple[Object, Object]
+
+_PYTHONS = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "libutil.so.1")
+"""What the program of CPython is linked to (its configure.ac, LIBS and LIBM); other libraries differ by build."""
 
 
 class Analysis:
@@ -38,6 +43,8 @@ class Analysis:
         self._closures: dict[Object, Closure] = {}
         self._prepared: dict[Object, order.Prepared] = {}
         self._dependencies: dict[str, frozenset[str]] = {}
+        self._openings: dict[tuple[Object, frozenset[str]], Opening | None] = {}
+        self._spare: dict[Object, bool] = {}
         self._runtimes: dict[Object, Kind | None] = {}
         self._other_library: dict[Undefined, Mapping[str, tuple[str, Object]]] = {}
 
@@ -48,6 +55,21 @@ class Analysis:
         """What a process has loaded before it opens a module: the Python program and its libraries."""
         program = self.files.find(self.scene.program) if self.scene.program else None
         return closure(program, self.scene.system, self.files).loaded if program else []
+
+    @cached_property
+    def assumed(self) -> list[Object]:
+        """What every Python has loaded, where the targets are for one but have none: this machine's C library."""
+        is_for_python = any(target.endswith(".whl") for target in self.scene.targets) or any(
+            item.is_python_module for item in self.scene
+        )
+        if self.host or not is_for_python:
+            return []
+        system = self.scene.system
+        paths = (
+            path for name in _PYTHONS
+            for path in (system.cache.get(name), *(f"{each}/{name}" for each in system.default))
+        )  # fmt: skip
+        return list(dict.fromkeys(found for path in paths if path and (found := self.files.find(path))))
 
     @cached_property
     def host_objects(self) -> frozenset[Object]:
@@ -85,7 +107,8 @@ class Analysis:
         for each in self.missing_versions(closure):
             return f"version `{each.version}' of {each.library} not found (required by {each.needer.object.name})"
         for item, names in self.resolver.unresolved(closure).items():
-            if left := without_absent(item, names, closure, self.scene, exports_in):
+            left = without_absent(item, names, closure, self.scene, exports_in)
+            if left and not self.opening(item, frozenset(left)):
                 return f"undefined symbol: {demangle(min(left))} (required by {item.name})"
         return ""
 
@@ -96,6 +119,25 @@ class Analysis:
             if not (self.scene.is_for_any_machine and each.provider
                     and not self.scene.is_inside(each.provider.object.path))
         ]  # fmt: skip
+
+    def opening(self, item: Object, names: frozenset[str]) -> Opening | None:
+        """Who opens what has these symbols, for everybody, before it opens an object that lacks them."""
+        if (item, names) not in self._openings:
+            found = (each for each in self._openers.openings(item) if each.providers(names))
+            self._openings[item, names] = next(found, None)
+        return self._openings[item, names]
+
+    @cached_property
+    def _openers(self) -> Openers:
+        return Openers(self.scene, self.files, self.closure, self.depends)
+
+    def is_spare(self, item: Object) -> bool:
+        """Whether nothing loads an object, and its package has another one in its place that loads."""
+        if item not in self._spare:
+            self._spare[item] = item not in self.needed and any(
+                is_alternative(item, other) and not self.failure(self.prepared(other).closure) for other in self.scene
+            )
+        return self._spare[item]
 
     @cached_property
     def disorders(self) -> list[order.Disorder]:
@@ -192,7 +234,7 @@ class Analysis:
     @cached_property
     def resolver(self) -> Resolver:
         """Looks symbols up."""
-        return Resolver(self.host, has_python=bool(self.scene.program))
+        return Resolver(self.host, has_python=bool(self.scene.program), assumed=self.assumed)
 
     @cached_property
     def undefined(self) -> list[Undefined]:

@@ -23,7 +23,13 @@ class Copies:
     @property
     def bytes(self) -> int:
         """Bytes of all copies but the largest."""
-        return sum(item.size for item in self.objects) - max(item.size for item in self.objects)
+        return superfluous(self.objects)
+
+
+def superfluous(objects: Iterable[Object]) -> int:
+    """Bytes of all files but the largest; hard links to one file take its space once."""
+    sizes = {item.file: item.size for item in objects}.values()
+    return sum(sizes) - max(sizes, default=0)
 
 
 def copies(objects: Iterable[Object]) -> list[Copies]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tt_conda.elf import Elf, ElfError, plain_soname, read
+from tt_conda.elf.traces import named_libraries
 
 _LINKER = frozenset(
     ("_init", "_fini", "__bss_start", "_edata", "edata", "_end", "end", "__data_start", "data_start", "main", "_start")
@@ -38,6 +39,8 @@ class Object:
     """The top of the target it is from; paths below it are inside."""
     may_start: bool = True
     """Whether it is executable by its permissions; only asked of programs."""
+    link: str = ""
+    """In an archive: the same for all hard links to one file."""
 
     @cached_property
     def identity(self) -> tuple[int, int]:
@@ -46,11 +49,12 @@ class Object:
 
     @cached_property
     def file(self) -> tuple[int, int] | str:
-        """What the linker knows a file by, whatever its name: device and inode; the path of what is not on disk."""
+        """What the linker knows a file by, whatever its name: device and inode; the path of what is not on disk, or the
+        file of which it is a hard link."""
         try:
             found = os.stat(self.path)  # noqa: PTH116
         except OSError:
-            return self.path
+            return self.link or self.path
         return found.st_dev, found.st_ino
 
     @property
@@ -89,6 +93,15 @@ class Object:
         """Whether it was linked to glibc."""
         interpreter = (self.elf.interpreter or "").rpartition("/")[2]
         return interpreter.startswith("ld-linux") or "libc.so.6" in self.elf.needed
+
+    @cached_property
+    def may_open(self) -> frozenset[str]:
+        """The file names of what it may open at run time: those in its read-only data, if it calls dlopen."""
+        if self.elf.symbols.undefined.isdisjoint(("dlopen", "dlmopen")):
+            return frozenset()
+        if self.elf.path.is_absolute():
+            return self.elf.named_libraries
+        return named_libraries(self.content())
 
     @cached_property
     def is_python_module(self) -> bool:

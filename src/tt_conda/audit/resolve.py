@@ -79,6 +79,8 @@ class Resolver:
     """What a process has loaded before it opens anything."""
     has_python: bool
     """Whether the scene has the program that provides Python's names."""
+    assumed: Sequence[Object] = ()
+    """What the program, which is not among the targets, has loaded for certain."""
     _wants: dict[Object, _Wants] = field(default_factory=dict)
     _gives: dict[Object, _Gives] = field(default_factory=dict)
     _enough: dict[Object, list[frozenset[Object]]] = field(default_factory=dict)
@@ -95,7 +97,8 @@ class Resolver:
         """
         program = closure.loaded[0].object.is_program
         host = [] if program else self.host
-        scope = list(dict.fromkeys(item.object for item in (*host, *closure.loaded)))
+        scope = [item.object for item in (*host, *closure.loaded)]
+        scope = list(dict.fromkeys(scope if program else (*scope, *self.assumed)))
         members = frozenset(scope)
         found: dict[Object, frozenset[str]] = {}
         for item in closure.loaded:

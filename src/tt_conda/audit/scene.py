@@ -7,7 +7,7 @@ or imported.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,10 @@ class Unreadable:
     owner: str
     member: str
     why: str
+    way_out: str = ""
+    """Empty: the rule's."""
+    is_in_use: bool = False
+    """Whether it is the file of a process, which still has what was there before."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Scene:
     declarations: dict[str, Declaration] = field(default_factory=dict)
     """Owner → its declaration."""
     foreign: list[Foreign] = field(default_factory=list)
+    python: list[Callable[[str], Iterator[tuple[str, str]]]] = field(default_factory=list)
+    """For each target, what reads the Python files in a folder: their paths there, and their text."""
     program: str | None = None
     """The Python program that loads modules, if present."""
     once: bool = False

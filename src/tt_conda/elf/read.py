@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Literal
 
 from tt_conda.elf.file_bytes import FileBytes
-from tt_conda.elf.traces import Traces, traces
+from tt_conda.elf.traces import Traces, named_libraries, traces
 
 _ET_DYN, _ET_EXEC = 3, 2
 PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE, _PT_TLS = 1, 2, 3, 4, 7
@@ -47,6 +47,7 @@ DT_GNU_HASH = 0x6FFFFEF5
 _NAMES = (DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF)
 """All tags with a string value; the last five: CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER."""
 _NT_GNU_BUILD_ID = 3
+_SHT_NOTE, _SHT_NOBITS, _SHF_ALLOC = 7, 8, 2
 MACHINES = {62: "x86_64", 183: "aarch64"}
 """e_machine of the supported machines; objects of others (the kernels' RISC-V objects) are data."""
 
@@ -211,6 +212,12 @@ class Elf:
         with _Image(self.path) as image:
             return traces(image.data)
 
+    @cached_property
+    def named_libraries(self) -> frozenset[str]:
+        """The file names of shared objects in its read-only data, read on first use."""
+        with _Image(self.path) as image:
+            return named_libraries(image.data)
+
 
 class _Image:
     """A file, on disk or in memory, with checked reads."""
@@ -326,7 +333,7 @@ class _Image:
 
     def _dynamic(self, segments: list[Segment]) -> list[DynamicEntry]:
         for s in segments:
-            if s.kind == _PT_DYNAMIC:
+            if s.kind == _PT_DYNAMIC and not self._is_elsewhere(s.address):
                 found = []
                 for offset in range(s.offset, s.offset + s.file_size - 15, 16):
                     tag, value = self.unpack("<QQ", offset)
@@ -335,6 +342,21 @@ class _Image:
                     found.append(DynamicEntry(tag, value, offset + 8))
                 return found
         return []
+
+    def _is_elsewhere(self, address: int) -> bool:
+        """Whether the file holds only what its sections do not say to be elsewhere: debug information, kept apart.
+
+        ``eu-strip`` leaves the library's program headers in it, whose contents the file lacks: the section headers say
+        so (SHT_NOBITS). It is one only if all that would be loaded, but the notes, is elsewhere.
+        """
+        try:
+            (table,) = self.unpack("<Q", 40)
+            size, count = self.unpack("<HH", 58)
+            rows = [self.unpack("<4xIQQ", table + at * size) for at in range(count)] if table else []
+        except ElfError:
+            return False  # the loader does not read them
+        loaded = [(kind, at) for kind, flags, at in rows if flags & _SHF_ALLOC and kind != _SHT_NOTE]
+        return (_SHT_NOBITS, address) in loaded and all(kind == _SHT_NOBITS for kind, _ in loaded)
 
     def _build_id(self, segments: list[Segment]) -> str | None:
         for s in segments:

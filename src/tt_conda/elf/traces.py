@@ -56,6 +56,21 @@ def traces(data: bytes | FileBytes) -> Traces:
     return Traces(frozenset(sources), frozenset(banners))
 
 
+def named_libraries(data: bytes | FileBytes) -> frozenset[str]:
+    """The file names of shared objects in an ELF file's read-only data: what it may open at run time."""
+    found: set[str] = set()
+    for offset, size in _read_only(data):
+        block = data[offset : offset + min(size, LIMIT)]
+        at = block.find(b".so")
+        while at >= 0:
+            end = block.find(b"\0", at, at + _LONGEST)
+            text = block[max(0, at - _LONGEST, block.rfind(b"\0", max(0, at - _LONGEST), at) + 1) : max(end, 0)]
+            if text.isascii():
+                found.add(text.decode().rpartition("/")[2])
+            at = block.find(b".so", at + 3)
+    return frozenset(found)
+
+
 def _paths(pieces: list[bytes], ending: str) -> Iterator[str]:
     for piece in pieces:
         tail = piece[piece.rfind(b"\0") + 1 :] if len(piece) < _LONGEST else piece[piece.rfind(b"\0", -_LONGEST) + 1 :]

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import without_chains
-from tt_conda.audit.copies import Copies
+from tt_conda.audit.copies import Copies, superfluous
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
@@ -55,16 +55,19 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         if len(kept) < 2 or analysis.runtime_of(kept[0]):
             continue
         owners = list(dict.fromkeys(item.owner for item in kept))
-        superfluous = sum(item.size for item in kept) - max(item.size for item in kept)
+        linked_hard = len({item.file for item in kept}) == 1
         where = f"in {' and in '.join(owners)}" if len(owners) > 1 else f"in {owners[0]}"
         yield RULE.finding(
             group.library,
-            f"{len(kept)} copies of {group.library}, {where}.",
-            kept, bytes=superfluous, evidence=_evidence(group, kept), remedy=_remedy(kept, owners),
+            f"{len(kept)} {'hard links to one file' if linked_hard else 'copies'} of {group.library}, {where}.",
+            kept, severity=Severity.NOTE if linked_hard else None, bytes=superfluous(kept),
+            evidence=_evidence(group, kept), remedy=_remedy(kept, owners, linked_hard),
         )  # fmt: skip
 
 
-def _remedy(items: list[Object], owners: list[str]) -> str | None:
+def _remedy(items: list[Object], owners: list[str], linked_hard: bool) -> str | None:
+    if linked_hard:
+        return "None needed: the linker loads the file once. An installer that copies files makes copies of it."
     if len(owners) > 1:
         return None
     if all(item.is_program for item in items):

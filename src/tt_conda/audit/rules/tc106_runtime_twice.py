@@ -33,6 +33,7 @@ from itertools import combinations
 
 from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import without_chains
+from tt_conda.audit.copies import superfluous
 from tt_conda.audit.finding import Finding, Severity
 from tt_conda.audit.objects import Object
 from tt_conda.audit.rules import Rule
@@ -67,7 +68,6 @@ def _finding(analysis: Analysis, family: str, members: list[tuple[Object, Kind]]
     kinds: dict[str, list[Object]] = defaultdict(list)
     for item, kind in members:
         kinds[kind.name].append(item)
-    superfluous = sum(sum(item.size for item in each) - max(item.size for item in each) for each in kinds.values())
     where, aborting = _meeting(analysis, members)
     apart = (
         not where
@@ -90,7 +90,7 @@ def _finding(analysis: Analysis, family: str, members: list[tuple[Object, Kind]]
     clash = f"in one process they abort it with `{aborting}`" if aborting else f"in one process {clashes()[family]}"
     return RULE.finding(
         family, f"{len(members)} runtimes for {family} ({names}): {clash}.", [item for item, _ in members],
-        severity=severity, bytes=superfluous, evidence=evidence,
+        severity=severity, bytes=sum(map(superfluous, kinds.values())), evidence=evidence,
     )  # fmt: skip
 
 

@@ -19,6 +19,9 @@ packages that are not installed: an error if the name has auditwheel's hash, as 
 note if a package outside the targets is known to provide it; otherwise a warning. This machine's own libraries do not
 count, only those that every machine can be expected to have.
 
+An object that nothing loads, and in whose place its package has another one that loads (a build for GPU beside one for
+CPU, MKL's threading layers), is a warning at most.
+
 **False alarms.** A program started by a wrapper with LD_LIBRARY_PATH. Code that first loads a library of this name by
 path, from outside the targets. For a wheel audited alone, the libraries of its dependencies.
 """
@@ -137,8 +140,11 @@ def _severity(analysis: Analysis, name: str, lost: list[Lost]) -> Severity:
 
 
 def _is_opened_for_sure(analysis: Analysis, item: Object) -> bool:
-    """Whether it is a program, a module that is imported, or a library that everybody can link to."""
-    return (
+    """Whether it is a program, a module that is imported, or a library that everybody can link to.
+
+    Not if nothing loads it and its package has another one in its place.
+    """
+    return not analysis.is_spare(item) and (
         item.is_program
         or item.is_python_module
         or item.path in {f"{each}/lib/{item.name}" for each in analysis.scene.folders}

@@ -34,10 +34,12 @@ RULE = Rule(
 def check(analysis: Analysis) -> Iterator[Finding]:
     """Say which versions the libraries that are found lack."""
     groups: dict[tuple[Object, str, Object | None], list[str]] = {}
+    roots: dict[Object, list[Object]] = {}
     for root in analysis.roots:
         for each in analysis.missing_versions(analysis.prepared(root).closure):
             provider = each.provider.object if each.provider else None
             versions = groups.setdefault((each.needer.object, each.library, provider), [])
+            roots.setdefault(each.needer.object, []).append(root)
             if each.version not in versions:
                 versions.append(each.version)
     for (needer, library, provider), versions in groups.items():
@@ -55,5 +57,6 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             library,
             f"{needer.name} needs {listed(versions)} of {library}, which {provider} does not define.",
             [needer, provider],
+            severity=Severity.WARNING if all(map(analysis.is_spare, roots[needer])) else None,
             evidence=[f"{provider.member} defines up to {provider.elf.version_gives[-1]}"],
         )

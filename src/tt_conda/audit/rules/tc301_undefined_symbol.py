@@ -27,9 +27,11 @@ from tt_conda.audit.analysis import Analysis
 from tt_conda.audit.chains import without_chains
 from tt_conda.audit.finding import Certainty, Finding, Severity
 from tt_conda.audit.objects import Object
+from tt_conda.audit.openers import Opening
+from tt_conda.audit.remedies import add_needed
 from tt_conda.audit.rules import Rule
 from tt_conda.audit.undefined import Undefined
-from tt_conda.audit.words import listed, verb
+from tt_conda.audit.words import listed, plain_owner, verb
 from tt_conda.elf.demangle import demangle, namespace_of
 
 RULE = Rule(
@@ -49,39 +51,102 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             yield _finding(analysis, each, namespace, names)
 
 
-def _who_has(analysis: Analysis, each: Undefined, names: list[str]) -> Object | None:
-    """The object that has all of these symbols, although nothing brings it in; a library before a module."""
-    wanted = frozenset(names)
+def _who_has(analysis: Analysis, each: Undefined, names: frozenset[str]) -> Object | None:
+    """The object that has all of these symbols, although nothing brings it in: a library before a module.
+
+    One of the consumer's package comes first, then one of a package that it depends on.
+    """
     there = (
         item
         for item in analysis.scene
         if item is not each.item and analysis.files.substitute(item.soname) in (None, item)
     )
-    others = [item for item in there if wanted <= item.elf.symbols.defined]
-    return min(without_chains(others), key=lambda item: (item.is_module, item.is_program, item.path), default=None)
+    others = without_chains([item for item in there if names <= item.elf.symbols.defined])
+    others.sort(key=lambda item: (item.is_module, item.is_program, item.path))
+    return next(iter(analysis.nearest(each.item, others)), None)
 
 
 def _finding(analysis: Analysis, each: Undefined, namespace: str, names: list[str]) -> Finding:
-    item = each.item
-    elsewhere = _who_has(analysis, each, names)
+    item, wanted = each.item, frozenset(names)
+    opening = analysis.opening(item, wanted)
+    has = opening.providers(wanted) if opening else [found for found in [_who_has(analysis, each, wanted)] if found]
     readable = [demangle(name) for name in names]
     severity, certainty = Severity.ERROR, Certainty.CERTAIN
-    if not any(root.is_program or root.is_python_module or item in analysis.needed for root in each.roots):
+    if opening:
+        severity, certainty = Severity.NOTE, Certainty.POSSIBLE
+    elif all(analysis.is_spare(root) for root in each.roots):
+        severity = Severity.WARNING
+    elif not any(root.is_program or root.is_python_module or item in analysis.needed for root in each.roots):
         # A plugin, or a library that is only opened by name: its opener may have the symbols.
-        severity = Severity.NOTE if elsewhere else Severity.WARNING
-        certainty = Certainty.POSSIBLE if elsewhere else Certainty.LIKELY
+        severity = Severity.WARNING
+        certainty = Certainty.POSSIBLE if has else Certainty.LIKELY
+    owner = _owner_of_version(each, names) if not has else None
     whose = f" of {namespace}::" if namespace else ""
-    that = f"none of its libraries has; {elsewhere.name} has {verb(names, 'it', 'them')}" if elsewhere else None
+    subject = readable[0] if len(names) == 1 else f"{len(names)} symbols{whose}"
     return RULE.finding(
         readable[0] if len(names) == 1 else namespace or names[0],
-        f"{item.name} needs {readable[0]}, which {that or 'nothing provides'}."
-        if len(names) == 1
-        else f"{item.name} needs {len(names)} symbols{whose} that {that or 'nothing provides'}: {listed(readable, 2)}.",
-        [item, *([elsewhere] if elsewhere else [])],
-        remedy=f"Link {item.name} to {elsewhere.soname}, or open that first with RTLD_GLOBAL."
-        if elsewhere else None,
+        f"{item.name} needs {subject}{_version(item, names)}, which {_that(item, names, opening, has, owner)}"
+        f"{'' if len(names) == 1 else f': {listed(readable, 2)}'}.",
+        [item, *has, *([owner] if owner else [])],
+        remedy=_remedy(analysis, item, opening, has, owner),
         severity=severity,
         certainty=certainty,
         evidence=[*(f"{name}  {text}" if text != name else name for name, text in zip(names, readable, strict=True)),
                   f"{listed((root.name for root in each.roots), 3)} {verb(each.roots, 'does', 'do')} not load"],
     )  # fmt: skip
+
+
+def _that(item: Object, names: list[str], opening: Opening | None, has: list[Object], owner: Object | None) -> str:
+    """Where the symbols are, or should be."""
+    them = verb(names, "it", "them")
+    if opening and [each.name for each in has] == [opening.opener]:
+        return f"none of its libraries has; {opening.opener} opens {item.name} and has {them}"
+    if opening:
+        which = f"{listed((each.name for each in has), 3)}, which {verb(has, 'has', 'have')} {them},"
+        return f"none of its libraries has; {opening.opener} opens {which} and {item.name}"
+    if has:
+        return f"none of its libraries has; {has[0].name} has {them}"
+    return f"{owner} lacks" if owner else "nothing provides"
+
+
+def _library(item: Object, names: list[str]) -> str:
+    """The library from which an object wants all of these symbols, by their versions."""
+    versions = {item.elf.symbols.wanted_versions.get(name, "") for name in names}
+    found = [library for library, known in item.elf.version_needs.items() if versions <= set(known)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _version(item: Object, names: list[str]) -> str:
+    versions = sorted({item.elf.symbols.wanted_versions.get(name, "") for name in names})
+    library = _library(item, names)
+    return f" in version {listed(versions, 2)} of {library}" if library else ""
+
+
+def _owner_of_version(each: Undefined, names: list[str]) -> Object | None:
+    """The object that is loaded as the library to which the symbols' versions belong."""
+    library = _library(each.item, names)
+    there = sorted((item for item in each.around if library in (item.soname, item.name)), key=lambda item: item.path)
+    return there[0] if library and there else None
+
+
+def _remedy(
+    analysis: Analysis, item: Object, opening: Opening | None, has: list[Object], owner: Object | None
+) -> str | None:
+    if opening:
+        return f"None needed if {opening.opener} is what opens it; to load it alone, link it to what has the symbols."
+    if owner:
+        package = plain_owner(owner.owner)
+        return (
+            f"Install the version of {package or owner.member} with which {item.name} was built: {owner.name} lacks it."
+        )
+    if not has:
+        return None
+    provider = has[0]
+    if not analysis.depends(item.owner, provider.owner):
+        return (
+            f"No package on which {plain_owner(item.owner) or item.owner} depends has it. {provider.owner} has: "
+            f"declare it as a dependency, and link {item.name} to {provider.soname}; or ship the library."
+        )
+    if provider.is_python_module or provider.is_program:
+        return f"Move it to a library, and link both {item.name} and {provider.name} to that."
+    return f"Link {item.name} to {provider.soname}: {add_needed(item, provider)}"

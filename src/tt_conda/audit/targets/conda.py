@@ -45,6 +45,8 @@ class _Unpacked:
     """Symbolic link → its text."""
     numbers: Iterator[int] = field(default_factory=count)
     """Names for kept files, as a name may occur twice in an archive."""
+    python: dict[str, str] = field(default_factory=dict)
+    """The Python files that may open libraries for everybody: member → text."""
     damaged: list[str] = field(default_factory=list)
     """Members named like shared objects that are not."""
     objects: dict[str, Object] = field(default_factory=dict)
@@ -120,7 +122,12 @@ def _take(found: _Unpacked, tar: tarfile.TarFile, entry: tarfile.TarInfo, folder
     name = entry.name.removeprefix("./")
     if name == "info/index.json":
         found.index = read_json(conda.content(tar, entry))
-    elif name.startswith("info/") or f"/{SYSROOT}/" in name or not may_be_object(name):
+    elif name.startswith("info/") or f"/{SYSROOT}/" in name:
+        return
+    elif name.endswith(".py") and entry.isreg():
+        if b"RTLD_GLOBAL" in (content := conda.content(tar, entry)):
+            found.python[name] = content.decode(errors="replace")
+    elif not may_be_object(name):
         return
     elif entry.issym():
         found.links[name] = entry.linkname
@@ -148,6 +155,8 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
     root, site = place[0], site_packages(place[1])
     index = unpacked.index
     owner = f"{index.get('name', file.name)} {index.get('version', '')}".strip()
+    texts = {f"{root}/{conda.installed_path(member, site)}": (member, text) for member, text in unpacked.python.items()}
+    scene.python.append(lambda folder: (each for path, each in texts.items() if path.rpartition("/")[0] == folder))
     specs = index.get("depends")
     specs = specs if isinstance(specs, list) else []
     scene.depends[owner] = depends.of_specs(specs)
@@ -172,7 +181,7 @@ def _add(scene: Scene, file: Path, unpacked: _Unpacked, place: tuple[str, str]) 
             size, crc = path.stat().st_size, unpacked.crcs[member]
             may_start = bool(unpacked.modes[member] & 0o111)
             unpacked.objects[installed] = Object(
-                installed, owner, member, size, elf, path.read_bytes, crc, root, may_start
+                installed, owner, member, size, elf, path.read_bytes, crc, root, may_start, link=str(path)
             )
         scene.add(unpacked.objects[installed])
         if re.fullmatch(r"bin/python3\.\d+", member):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -48,6 +50,7 @@ def read_into(scene: Scene, folder: Path) -> None:
         program = Path(top, "bin", "python")
         if program.exists():
             scene.program = str(program)
+    scene.python.append(partial(_python_files, top))
     owner_of = owners(Path(top), scene.depends)
     default = f"{Path(top).name}/"  # no package: a folder may be renamed
     for base, folders, names in os.walk(top):
@@ -57,6 +60,15 @@ def read_into(scene: Scene, folder: Path) -> None:
                 path = f"{base}/{name}"
                 member = path[len(top) + 1 :]
                 _read(scene, path, owner_of.get(path, default), member, top)
+
+
+def _python_files(top: str, folder: str) -> Iterator[tuple[str, str]]:
+    if folder == top or folder.startswith(f"{top}/"):
+        for file in sorted(Path(folder).glob("*.py")):
+            try:
+                yield str(file)[len(top) + 1 :], file.read_text(errors="replace")
+            except OSError:
+                continue
 
 
 def read_file_into(scene: Scene, file: Path) -> None:

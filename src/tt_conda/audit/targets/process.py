@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from tt_conda.audit.objects import Object
-from tt_conda.audit.scene import SYSTEM, Scene
+from tt_conda.audit.scene import SYSTEM, Scene, Unreadable
 from tt_conda.audit.targets import disk
 from tt_conda.audit.targets.candidates import unreadable
 from tt_conda.base.errors import TtCondaError
@@ -46,17 +46,22 @@ def read_into(scene: Scene, pid: int) -> None:
         found = disk.owners(Path(base + prefix), scene.depends)
         owners |= {path.removeprefix(base): owner for path, owner in found.items()}
     for file in files:
-        _file(scene, file, base, owners)
+        _file(scene, file, base, owners, pid)
 
 
-def _file(scene: Scene, file: str, base: str, owners: dict[str, str]) -> None:
+def _file(scene: Scene, file: str, base: str, owners: dict[str, str], pid: int) -> None:
+    path = Path(base + file)
+    is_gone = file.endswith(_DELETED) and not path.exists()
+    file = file.removesuffix(_DELETED) if is_gone else file
     owner = owners.get(file, SYSTEM)
     member = next((file[len(f) + 1 :] for f in scene.folders if file.startswith(f + "/")), file)
-    path = Path(base + file)
     try:
-        if file.endswith(_DELETED) and not path.exists():
-            if ".so" in file:
-                unreadable(scene, owner, member, "mapped by the process, but replaced or deleted since")
+        if is_gone:
+            if ".so" in file.rpartition("/")[2]:
+                done = "replaced" if Path(base + file).exists() else "deleted"
+                why = f"{done} since the process mapped it: the process still runs the old file"
+                way_out = f"Restart the process {pid}, and audit the new one."
+                scene.unreadable.append(Unreadable(owner, member, why, way_out, is_in_use=True))
             return
         if path.exists() and not path.is_file():
             return  # a device, or a FIFO by now

@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -61,6 +62,7 @@ def read_into(scene: Scene, file: Path, root: str, python: str) -> None:
         scene.declarations[owner] = Declaration(
             owner, "the tags in its file name", tags.platforms, tags.pythons, tags.abi3_floor
         )
+    scene.python.append(partial(_python_files, file, root, python))
     if glibc := _glibc(file.name):
         scene.baselines.append(Baseline(owner, glibc, "the platform tag in its file name", manylinux=True))
 
@@ -92,6 +94,19 @@ def _read_members(
                     continue
                 again, may_start = _Reader(file, info.filename), _is_executable(info, path, root)
                 scene.add(Object(path, owner, info.filename, info.file_size, elf, again, info.CRC, root, may_start))
+
+
+def _python_files(file: Path, root: str, python: str, folder: str) -> Iterator[tuple[str, str]]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                if (
+                    name.endswith(".py")
+                    and f"{root}/{destination(name, file.name.split('-')[0], python)}".rpartition("/")[0] == folder
+                ):
+                    yield name, archive.read(name).decode(errors="replace")
+    except (OSError, *_DAMAGED):
+        return
 
 
 class _Reader:
