@@ -263,7 +263,7 @@ class _Image:
 
     def segments(self) -> tuple[int, int, list[Segment]]:
         if self.data[:4] != b"\x7fELF":
-            raise ElfError(f"{self.path}: not an ELF file")
+            raise ElfError(f"{self.path}: not an ELF file{'' if self.data[:1] else ': it is empty'}")
         if self.data[4:6] != b"\x02\x01":
             raise ElfError(f"{self.path}: not a 64-bit little-endian ELF file")
         kind, machine = self.unpack("<HH", 16)
