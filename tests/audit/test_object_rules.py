@@ -252,6 +252,20 @@ def test_static_tls_of_several_roots(compile_library: Compile, tmp_path: Path) -
     assert all(this_glibc().opens(file) == "" for file in files)
 
 
+def test_static_tls_of_an_allocator(compile_library: Compile, tmp_path: Path) -> None:
+    """It is preloaded, or linked to a program; what depends on it and is opened is another matter."""
+    code = (
+        'static __thread char x[4000] __attribute__((tls_model("initial-exec"))); char *f(int i) { return x + i; }'
+        "void *malloc(unsigned long size) { return 0; }"
+    )
+    library = compile_library("all/libown.so", code, "-Wl,-soname,libown.so")
+    [finding] = findings("TC2", tmp_path / "all")
+    assert (finding.code, finding.severity) == ("TC214", Severity.NOTE)
+    compile_library("all/module.so", "", "-Wl,--no-as-needed", str(library), "-Wl,-rpath,$ORIGIN")
+    [finding] = findings("TC2", tmp_path / "all")
+    assert (finding.code, finding.severity) == ("TC214", Severity.ERROR)
+
+
 def test_static_tls_with_a_coarse_alignment(compile_library: Compile, tmp_path: Path) -> None:
     library = thread_local(compile_library, "all/x.so", 128, more=", aligned(128)")
     [finding] = findings("TC2", library.parent)

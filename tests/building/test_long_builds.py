@@ -221,7 +221,7 @@ def test_the_command_says_every_axis_that_has_several_values(recipe: Recipe, run
     text = json.loads((folder / "recipe.yaml").read_text())
     text["build"]["string"] = "${{ stdlib }}"
     (folder / "recipe.yaml").write_text(json.dumps(text))
-    assert run(axes={"stdlib": ["b"]}).requests == ["tt-conda build long --stdlib b"]
+    assert run(axes={"stdlib": ["b"]}).requests == ["tt-conda build long --variant stdlib=b"]
 
 
 def test_scripts_are_told_how_many_compilers_may_run(

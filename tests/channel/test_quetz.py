@@ -179,10 +179,11 @@ def test_an_index_that_is_older_than_what_the_server_holds(
     """It refuses the names itself; what it has is fetched and compared."""
     publish.publish(f"quetz+{server}/second", output)
 
-    def knows_nothing(self: Any, packages: Sequence[Any]) -> list[Any]:
+    def knows_nothing(self: Any, packages: Sequence[Any], **_: Any) -> list[Any]:
         return list(packages)
 
-    monkeypatch.setattr(publish._Held, "not_yet", knows_nothing)
+    monkeypatch.setattr(publish._Held, "not_listed", knows_nothing)
+    monkeypatch.setattr(publish, "_LISTED_WITHIN", 0)
     again = publish.publish(f"quetz+{server}/second", output)
     assert (again.published, len(again.there)) == ([], 3)
     index.publish([make("lib", files={"share/lib": "other"}, summary="s")], output)

@@ -181,6 +181,34 @@ def test_being_stopped_wherever_it_is(tmp_path: Path, sent: signal.Signals, code
     assert "stopped" in said and "Traceback" not in said
 
 
+STOPPED_WHILE_IT_WRITES = """
+import os, signal
+from tt_conda.base import streams
+def stop(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, stop)
+real = streams._Messages.write
+def write(self, data):
+    try:
+        return real(self, data)
+    finally:
+        streams._Messages.write = real
+        os.kill(os.getpid(), signal.SIGINT)
+streams._Messages.write = write
+streams.secure()
+import sys
+try:
+    sys.stderr.write("once\\n")
+except KeyboardInterrupt:
+    sys.stderr.flush()
+"""
+
+
+def test_a_message_is_shown_once_though_a_signal_arrives_while_it_is_written() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_IT_WRITES], capture_output=True, text=True)
+    assert done.stderr == "once\n"
+
+
 def test_being_stopped_at_any_moment_of_the_start(tmp_path: Path) -> None:
     """From the first line of ours on; before it, Python itself answers."""
     program = "import sys; sys.argv = ['tt-conda', 'verify']; from tt_conda.__main__ import entry; entry()"

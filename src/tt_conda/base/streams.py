@@ -30,15 +30,22 @@ class _Results(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Standard error: a message that cannot be shown does not stop the work."""
+    """Standard error: a message that cannot be shown does not stop the work.
+
+    Nothing is kept to be written later: a signal's exception that arrives while a buffer is being written would leave it
+    full, and the message would be shown again at the end.
+    """
 
     def write(self, data: ReadableBuffer, /) -> int:
+        left = memoryview(data)
         try:
-            return super().write(data) or 0
+            while left and (written := super().write(left)):  # None: it does not block, and is full
+                left = left[written:]
         except BrokenPipeError as error:
             raise ReaderGone from error
         except OSError:
-            return memoryview(data).nbytes
+            pass
+        return memoryview(data).nbytes
 
 
 def secure() -> None:
@@ -63,8 +70,10 @@ def _text(old: TextIO | None, raw: io.FileIO) -> io.TextIOWrapper:
     if old is not None:
         with suppress(OSError):
             old.flush()
+    is_messages = isinstance(raw, _Messages)
     return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=old.encoding if old else locale.getpreferredencoding(False),
-        errors="backslashreplace", line_buffering=raw.fileno() == 2 or raw.isatty(),
-        write_through=bool(getattr(old, "write_through", False)),
+        raw if is_messages else io.BufferedWriter(raw),  # as Python does it itself for -u
+        encoding=old.encoding if old else locale.getpreferredencoding(False), errors="backslashreplace",
+        line_buffering=is_messages or raw.isatty(),
+        write_through=is_messages or bool(getattr(old, "write_through", False)),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tt_conda import elf
-from tt_conda.base.documents import read_toml
+from tt_conda.base.documents import read_json, read_toml
 from tt_conda.base.errors import TtCondaError
 from tt_conda.base.files import sha256_of
 from tt_conda.simulator import chips, probe
@@ -62,7 +61,7 @@ def examine(path: Path, version: str | None = None, timeout: float = TIMEOUT) ->
         TtCondaError: it is no simulator, one for another machine or another chip, or it does not start.
     """
     library = _read(path)
-    facts = json.loads(_ask(path, "facts", timeout).stdout)
+    facts = read_json(_ask(path, "facts", timeout).stdout)
     if "pci" not in facts:
         missing = [name for name in ("libttsim_init", "libttsim_pci_config_rd32") if name not in facts["exports"]]
         raise TtCondaError(f"{path} is no simulator: it has no function {' and no '.join(missing)}.", _UPSTREAM)

@@ -22,7 +22,8 @@ defaults), tried on three of them. An object takes its PT_TLS if one of its relo
 it, needs an offset into it (R_X86_64_TPOFF64, R_AARCH64_TLS_TPREL64).
 
 **Severity.** An error if one opened object and its dependencies need more than the reserve. A note if only all opened
-objects of the targets together do.
+objects of the targets together do, or if the object has a `malloc` of its own and nothing depends on it: sanitizers and
+allocators are linked to programs, or preloaded.
 
 **False alarms.** A library that is only ever linked by programs or preloaded. A machine where the tunable
 `glibc.rtld.optional_static_tls` is set higher.
@@ -75,9 +76,11 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         if coarse:
             need += f" aligned to {max(item.elf.tls[1] for item in coarse):,}"
             why = f"and opened libraries get {_RESERVE:,}, aligned to {_ALIGNMENT}"
+        preloaded = "malloc" in root.elf.symbols.defined
         yield RULE.finding(
             max(takers, key=lambda item: item.elf.tls[0]).library, f"{need}, {why}: {root.name} cannot be opened.",
             [*takers, *([root] if root not in takers else [])], evidence=_evidence(takers),
+            severity=Severity.NOTE if preloaded else Severity.ERROR,
         )  # fmt: skip
     if not said and (total := _total(every)) > _RESERVE:
         yield RULE.finding(
