@@ -32,8 +32,8 @@ class _Results(io.FileIO):
 class _Messages(io.FileIO):
     """Standard error: a message that cannot be shown does not stop the work.
 
-    Nothing is kept to be written later: an exception that a signal raises while a buffer is written would leave it full,
-    and the message would be shown again at the end.
+    Nothing is kept to be written later: an exception that a signal raises while a buffer is written would leave it
+    full, and the message would be shown again at the end.
     """
 
     def write(self, data: ReadableBuffer, /) -> int:
