@@ -326,7 +326,8 @@ def test_stopped(output: Path, store: Any, make: Make) -> None:
     ):
         stop = stopped(command, event, sent, at=at, env=variables)
         said += stop.stdout + stop.stderr
-        assert sum(name.endswith(".conda") for name in names()) == at - 1
+        under_way = sent == signal.SIGINT  # ^C reaches the main thread, while another one sends
+        assert sum(name.endswith(".conda") for name in names()) in range(at - 1, at + under_way)
         read(store, "linux-64")
     for part in ("noarch/repodata.json", "linux-64/shards/", "linux-64/repodata.json"):  # rattler sends these
         with subprocess.Popen(
