@@ -67,7 +67,8 @@ def stopped(
                           preexec_fn=hears_ctrl_c)  # fmt: skip
     # An interpreter that is taken down around rattler's threads aborts now and then.
     interrupted = done.stderr.rstrip().endswith("KeyboardInterrupt")
-    assert interrupted or done.returncode in (-sent, 128 + sent, 130), f"{event!r} did not stop it: {done.stdout}{done.stderr}"
+    ended = interrupted or done.returncode in (-sent, 128 + sent, 130)
+    assert ended, f"{event!r} did not stop it: {done.stdout}{done.stderr}"
     return done
 
 
